@@ -1,0 +1,1 @@
+"""Light-curve models: encoder, anomaly scores, calibration, training. Never imports worker."""
