@@ -450,3 +450,53 @@ class Message:
     key: bytes | None
     value: bytes | None
     headers: Headers = field(default=())
+
+
+class EmittedBy(IntEnum):
+    """Which alarm emitted an alert."""
+
+    NONE = 0
+    SCORE = 1
+    INPUT = 2
+    BOTH = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What becomes of each window (B rows).
+
+    `outcome`: "emitted", "withheld.few_points", "withheld.below", "withheld.repeated",
+    "duplicate" or "dead_letter.non_finite_score". `emitted_by` (B,): EmittedBy.
+    """
+
+    outcome: Sequence[str]
+    emitted_by: UInt8
+
+
+OUTCOMES = (
+    "emitted",
+    "withheld.few_points",
+    "withheld.below",
+    "withheld.repeated",
+    "duplicate",
+    "skipped.non_public",
+    "skipped.real_bogus",
+    "skipped.solar_system",
+    "skipped.saturated",
+    "skipped.short",
+    *(f"dead_letter.{reason}" for reason in DEAD_LETTER_REASONS),
+)
+"""Every record of the input ends as exactly one of these; ledger, metrics and logs use them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """Who scored: stamped on every message."""
+
+    survey: str
+    model: str
+    model_version: str
+    model_sha256: str
+    group: str
+    slot: str
+    worker_version: str
