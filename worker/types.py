@@ -473,6 +473,20 @@ class Judgement:
     emitted_by: UInt8
 
 
+@dataclass(frozen=True, slots=True)
+class ScoredBatch:
+    """Everything known about a batch when it is judged; what the encoder writes from."""
+
+    records: RecordBatch
+    packets: PacketBatch
+    curves: LightCurves
+    windows: WindowBatch
+    scores: Scores
+    pvalues: PValues
+    claims: Claims
+    judgement: Judgement
+
+
 OUTCOMES = (
     "emitted",
     "withheld.few_points",

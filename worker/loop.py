@@ -1,0 +1,258 @@
+"""The run loop: the shell around the rooms, used by `run`, `demo`, `score` and the tests alike."""
+
+import logging
+import random
+import threading
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Mapping, Sequence
+from typing import ParamSpec, TypeVar
+
+import numpy as np
+
+from worker.cuts import judge_packets
+from worker.errors import BatchAbortedError, ConfigError, TransientError
+from worker.judge import RecentScores, effective_p, judge
+from worker.ledger import ledger_record
+from worker.metrics import Metrics
+from worker.outcome import Outcomes, partition_of, settle
+from worker.rooms import Rooms, Rules
+from worker.types import (
+    Bool,
+    Claims,
+    DeadLetter,
+    Emission,
+    Int32,
+    Judgement,
+    Message,
+    PacketBatch,
+    PValues,
+    RecordBatch,
+    ScoredBatch,
+    Scores,
+    TopicPartition,
+    WindowBatch,
+)
+from worker.window import cut_windows
+
+log = logging.getLogger(__name__)
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+FIRST_DELAY_S = 0.2
+"""Delay before the first repetition of a call; it doubles up to LONGEST_DELAY_S, with jitter."""
+
+LONGEST_DELAY_S = 10.0
+
+WATCHED_RECORDS = 1000
+"""Records over which the share of dead letters is watched (design: Failure rules)."""
+
+TOLERATED_DEAD_LETTERS = 20
+"""Fewer than this never stop the worker: a handful of bad records is no broken stream."""
+
+
+class Stopped(Exception):  # noqa: N818 - not an error: the way out of a wait
+    """The stop was asked for while the loop waited for a dependency."""
+
+
+class Loop:
+    """Poll, decode, merge, cut, score, claim, judge, commit; until asked to stop."""
+
+    def __init__(self, rooms: Rooms, rules: Rules, metrics: Metrics, stop: threading.Event) -> None:
+        self._source, self._encoder, self._scorer = rooms.source, rooms.encoder, rooms.scorer
+        self._rules, self._metrics, self._stop = rules, metrics, stop
+        self._recent = RecentScores()
+        self._dead_letter_watch: deque[bool] = deque(maxlen=WATCHED_RECORDS)
+        self._poll = metrics.timed("poll", rooms.source.poll_batch)
+        self._decode = metrics.timed("decode", rooms.decoder.decode)
+        self._merge = metrics.timed("state", rooms.store.merge)
+        self._cut = metrics.timed("window", cut_windows)
+        self._score = metrics.timed("score", self._scored)
+        self._claim = metrics.timed("claim", rooms.store.claim)
+        self._encode = metrics.timed("encode", self._messages)
+        self._commit = metrics.timed("commit", rooms.sink.commit)
+        self._remember = metrics.timed("remember", rooms.store.remember)
+
+    def run(self) -> None:
+        """Work until stopped. Raises what only a restart or a person can mend."""
+        while not self._stop.is_set():
+            try:
+                records = self._patiently(self._poll)
+                self._metrics.last_poll.set_to_current_time()
+                if len(records):
+                    self._work(records)
+            except BatchAbortedError as error:
+                log.warning("batch aborted, rewinding: %s", error)
+                self._metrics.aborted_batches.inc()
+                self._source.rewind()
+            except Stopped:
+                return
+
+    def _work(self, records: RecordBatch) -> None:
+        """One batch: each record ends as alert, counted skip, duplicate or dead letter."""
+        packets, dead = self._decode(records)
+        fates = judge_packets(packets, self._rules.window.cuts)
+        public = np.array([fate != "skipped.non_public" for fate in fates], dtype=bool)
+        curves = self._patiently(self._merge, packets, public, records.next_offsets)
+        fresh = self._fresh(records)
+        rows = _rows_to_score(fates, fresh[packets.record])
+        windows, short = self._cut(packets, curves, rows, self._rules.window)
+        scores, pvalues = self._score(windows)
+        claims = self._claimed(records, packets, windows, scores)
+        judgement = self._judged(packets, windows, scores, pvalues, claims)
+        batch = ScoredBatch(
+            records, packets, curves, windows, scores, pvalues, claims, judgement
+        )  # fmt: skip
+        outcomes = settle(batch, dead, fates, short, fresh, self._rules.longitude)
+        if outcomes:
+            self._stop_on_dead_letters(outcomes)
+            dead = [letter for letter in dead if fresh[letter.record]]
+            self._commit(self._encode(batch, dead, outcomes), _offsets_of(records, fresh))
+        self._account(batch, outcomes)
+
+    def _scored(self, windows: WindowBatch) -> tuple[Scores, PValues]:
+        scores = self._scorer.score(
+            windows.offsets, windows.jd, windows.mag, windows.err, windows.kind
+        )
+        survey = self._rules.provenance.survey
+        return scores, self._scorer.p_values(survey, windows.kind, windows.n_points, scores)
+
+    def _claimed(
+        self, records: RecordBatch, packets: PacketBatch, windows: WindowBatch, scores: Scores
+    ) -> Claims:
+        """Claim the candids of the rows with a finite score; other rows claim nothing."""
+        finite = np.flatnonzero(np.isfinite(scores.score))
+        rows = windows.packet[finite]
+        positions = [
+            (partition_of(records, record), int(records.offsets[record]))
+            for record in packets.record[rows].tolist()
+        ]
+        names = [packets.object_id[row] for row in rows.tolist()]
+        claims = self._patiently(self._claim, names, packets.candid[rows], positions)
+        first = np.ones(len(windows), dtype=bool)
+        first[finite] = claims.first
+        emissions: list[Sequence[Emission]] = [()] * len(windows)
+        for row, earlier in zip(finite.tolist(), claims.emissions, strict=True):
+            emissions[row] = earlier
+        return Claims(first=first, emissions=emissions)
+
+    def _judged(
+        self,
+        packets: PacketBatch,
+        windows: WindowBatch,
+        scores: Scores,
+        pvalues: PValues,
+        claims: Claims,
+    ) -> Judgement:
+        rows = windows.packet
+        names = [packets.object_id[row] for row in rows.tolist()]
+        return judge(
+            windows,
+            names,
+            packets.candid[rows].tolist(),
+            packets.jd[rows],
+            scores,
+            pvalues,
+            claims,
+            self._recent,
+            self._rules.emission,
+        )
+
+    def _messages(
+        self, batch: ScoredBatch, dead: Sequence[DeadLetter], outcomes: Outcomes
+    ) -> list[Message]:
+        now_ms = int(time.time() * 1000)
+        letters = [*dead, *_unscorable(batch)]
+        content = ledger_record(batch.records, outcomes, self._rules.provenance, now_ms)
+        return [
+            *self._encoder.alerts(batch, now_ms),
+            *self._encoder.scores(batch, now_ms),
+            *self._encoder.dead_letters(batch.records, letters),
+            self._encoder.ledger(content),
+        ]
+
+    def _fresh(self, records: RecordBatch) -> Bool:
+        """Records at or above the committed offset; the rest only rebuild the state."""
+        floors = np.array([self._source.replayed_below(p) for p in records.partitions])
+        return np.asarray(records.offsets >= floors[records.source])
+
+    def _stop_on_dead_letters(self, outcomes: Outcomes) -> None:
+        """Raise ConfigError when too much of the stream can't be read; nothing is committed."""
+        watch = self._dead_letter_watch
+        watch.extend(outcome.startswith("dead_letter") for outcome in outcomes.outcome)
+        count, share = sum(watch), self._rules.max_dead_letter_share
+        if count >= TOLERATED_DEAD_LETTERS and count > share * len(watch):
+            worst = Counter(o for o in outcomes.outcome if o.startswith("dead_letter"))
+            raise ConfigError(
+                f"{count} of the last {len(watch)} records are dead letters (most: "
+                f"{worst.most_common(1)[0][0]}); to pass, set dead_letters.max_share = 1"
+            )
+
+    def _account(self, batch: ScoredBatch, outcomes: Outcomes) -> None:
+        """After the commit: remember emissions, count, observe latency."""
+        emitted = np.array([o == "emitted" for o in batch.judgement.outcome], dtype=bool)
+        counted = np.array(
+            [o.startswith(("emitted", "withheld")) for o in batch.judgement.outcome], dtype=bool
+        )
+        rows = batch.windows.packet[emitted]
+        names = [batch.packets.object_id[row] for row in rows.tolist()]
+        p = effective_p(batch.pvalues)[emitted]
+        self._patiently(
+            self._remember, names, batch.packets.candid[rows], batch.packets.jd[rows], p
+        )
+        self._recent = self._recent.extended(
+            batch.windows.kind, batch.pvalues, batch.scores, counted
+        )
+        self._metrics.batch_alerts.observe(len(batch.records))
+        self._metrics.rebuilt_records.inc(len(batch.records) - len(set(outcomes.record)))
+        self._metrics.count_outcomes(outcomes.counts())
+        now_s = time.time()
+        for stamp_ms in batch.records.timestamps_ms[list(set(outcomes.record))].tolist():
+            self._metrics.end_to_end_seconds.observe(max(0.0, now_s - stamp_ms / 1000))
+
+    def _patiently(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Repeat a call while its dependency is away; membership is kept, nothing committed."""
+        delay_s = FIRST_DELAY_S
+        while True:
+            try:
+                return call(*args, **kwargs)
+            except TransientError as error:
+                log.warning("waiting %.1f s: %s", delay_s, error)
+                self._metrics.transient_errors.inc()
+            deadline = time.monotonic() + delay_s * random.uniform(0.5, 1.5)  # noqa: S311 - jitter
+            while time.monotonic() < deadline:
+                self._source.heartbeat()
+                if self._stop.wait(0.1):
+                    raise Stopped
+            delay_s = min(2 * delay_s, LONGEST_DELAY_S)
+
+
+def _rows_to_score(fates: Sequence[str | None], fresh: Bool) -> Int32:
+    """Packets that no cut removed and that were not committed before."""
+    kept = np.array([fate is None for fate in fates], dtype=bool)
+    return np.flatnonzero(kept & fresh).astype(np.int32)
+
+
+def _offsets_of(records: RecordBatch, fresh: Bool) -> dict[TopicPartition, int]:
+    """What the commit names: partitions that brought only committed records are left out."""
+    sources = {records.partitions[s] for s in records.source[fresh].tolist()}
+    return {tp: offset for tp, offset in records.next_offsets.items() if tp in sources}
+
+
+def _unscorable(batch: ScoredBatch) -> list[DeadLetter]:
+    """Alerts whose score is not finite, as dead letters of that alert alone."""
+    return [
+        DeadLetter(
+            record=int(batch.packets.record[packet]),
+            reason="non_finite_score",
+            error_class="NonFiniteScore",
+            error="the model gave no finite score",
+            candid=int(batch.packets.candid[packet]),
+            object_id=batch.packets.object_id[packet],
+        )
+        for packet, outcome in zip(
+            batch.windows.packet.tolist(), batch.judgement.outcome, strict=True
+        )
+        if outcome == "dead_letter.non_finite_score"
+    ]
