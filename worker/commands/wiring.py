@@ -1,0 +1,134 @@
+"""Builds the rooms from settings: the one place where everything meets."""
+
+import threading
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+
+from models import default_artifact
+from models.scorer import Scorer as ModelScorer
+from worker.cuts import Cuts
+from worker.decode import Decoder
+from worker.encode import Encoder, Topics
+from worker.errors import ConfigError
+from worker.judge import EmissionPolicy
+from worker.loop import Loop
+from worker.metrics import Metrics
+from worker.rooms import Rooms, Rules, Sink, Source
+from worker.settings import Settings
+from worker.store import Store
+from worker.types import Provenance, Scorer
+from worker.window import WindowPolicy
+
+SECONDS_PER_DAY = 86400
+
+
+def load_scorer(settings: Settings) -> Scorer:
+    """The model of the settings, warmed up; ConfigError when the artefact is missing or broken."""
+    path: Path = settings.model.path or default_artifact()
+    try:
+        scorer = ModelScorer.load(path, settings.model.device, settings.model.calibrations)
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"model {path}: {error}") from error
+    scorer.warm_up()
+    return scorer
+
+
+def connect_store(settings: Settings) -> Store:
+    """The state; ConfigError when its layout or its programids are not this worker's."""
+    redis = settings.redis
+    store = Store.connect(
+        settings.redis_url,
+        prefix=redis.prefix,
+        group=settings.worker.group,
+        mode=redis.mode,
+        sentinels=redis.sentinels,
+        service_name=redis.service_name,
+        max_points=redis.max_points,
+        ttl_s=int(redis.ttl_days * SECONDS_PER_DAY),
+        claim_ttl_s=int(redis.claim_ttl_days * SECONDS_PER_DAY),
+        timeout_s=redis.timeout_s,
+    )
+    store.check_meta(settings.output.programids)
+    return store
+
+
+def make_decoder(settings: Settings, *, single_record: bool = True) -> Decoder:
+    """The decoder with the guard's limits."""
+    return Decoder(
+        max_message_bytes=settings.source.max_message_bytes,
+        accept_unknown_schemas=settings.source.accept_unknown_schemas,
+        single_record=single_record,
+    )
+
+
+def make_rules(settings: Settings, scorer: Scorer) -> Rules:
+    """What the loop decides by."""
+    return Rules(
+        provenance=Provenance(
+            survey=settings.source.survey,
+            model=scorer.name,
+            model_version=scorer.version,
+            model_sha256=scorer.sha256,
+            group=settings.worker.group,
+            slot=settings.slot,
+            worker_version=version("anomaly-worker"),
+        ),
+        window=WindowPolicy(
+            cuts=Cuts(
+                **settings.cuts.model_dump(), programids=frozenset(settings.output.programids)
+            )
+        ),
+        emission=EmissionPolicy(
+            min_percentile=settings.output.min_percentile,
+            min_points=settings.output.min_points,
+            repeat_factor=settings.output.repeat_factor,
+            repeat_days=settings.output.repeat_days,
+        ),
+        longitude=settings.source.longitude,
+        max_dead_letter_share=settings.dead_letters.max_share,
+    )
+
+
+def make_encoder(
+    settings: Settings, rules: Rules, scorer: Scorer, *, test: bool, limits: Mapping[str, int]
+) -> Encoder:
+    """The encoder with the model's names and the topics' size limits."""
+    return Encoder(
+        Topics(settings.output.topic),
+        rules.provenance,
+        classes=scorer.classes,
+        input_names=scorer.input_names,
+        window=scorer.window,
+        programids=settings.output.programids,
+        cutouts=settings.output.cutouts,
+        embedding=settings.output.embedding,
+        test=test,
+        limits=limits,
+    )
+
+
+def make_loop(
+    settings: Settings,
+    source: Source,
+    sink: Sink,
+    store: Store,
+    scorer: Scorer,
+    metrics: Metrics,
+    stop: threading.Event,
+    *,
+    limits: Mapping[str, int],
+    single_record: bool = True,
+    test: bool = False,
+) -> Loop:
+    """The run loop over these parts."""
+    rules = make_rules(settings, scorer)
+    rooms = Rooms(
+        source=source,
+        decoder=make_decoder(settings, single_record=single_record),
+        store=store,
+        scorer=scorer,
+        encoder=make_encoder(settings, rules, scorer, test=test, limits=limits),
+        sink=sink,
+    )
+    return Loop(rooms, rules, metrics, stop)
