@@ -112,7 +112,7 @@ class Redis(_Section):
     url: str = Field("redis://127.0.0.1:6379/0", description="redis://, rediss:// or unix://")
     url_file: Path | None = Field(None, description="file that holds the URL")
     prefix: str = Field("anomaly:", description="prefix of every key")
-    mode: Literal["single", "cluster", "sentinel"] = "single"
+    mode: Literal["single", "sentinel"] = "single"
     sentinels: tuple[str, ...] = Field((), description="host:port of each sentinel")
     service_name: str | None = None
     max_points: int = Field(512, ge=10, description="newest points kept per object and band")

@@ -1,3 +1,5 @@
+import os
+
 import pytest
 
 from worker.config import load_settings
@@ -6,8 +8,6 @@ from worker.errors import ConfigError
 
 @pytest.fixture(autouse=True)
 def no_worker_environment(monkeypatch):
-    import os
-
     for name in os.environ:
         if name.startswith("ANOMALY_WORKER_"):
             monkeypatch.delenv(name)

@@ -1,0 +1,78 @@
+"""Input cuts, on packets as they come in and on stored points when they are read. Pure."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from worker.light_curve import (
+    SCORE_STEPS,
+    UNKNOWN_SCORE,
+    Points,
+    corrected,
+)
+from worker.types import Bool, Float64, PacketBatch, PointFlag, UInt8
+
+
+@dataclass(frozen=True, slots=True)
+class Cuts:
+    """What is too poor to score; magnitudes in mag, distances in arcsec.
+
+    `min_rb` counts only where there is no drb, the better of the two.
+    """
+
+    min_drb: float = 0.5
+    min_rb: float = 0.55
+    asteroid_arcsec: float = 5.0
+    saturated_mag: float = 13.2
+    programids: frozenset[int] = frozenset({1})
+
+
+def judge_packets(packets: PacketBatch, cuts: Cuts) -> list[str | None]:
+    """Per packet the first cut that removes it, or None (design: Decode)."""
+    magnitude, _ = corrected(
+        packets.magpsf, packets.sigmapsf, packets.magnr, packets.sigmagnr,
+        packets.distnr, packets.positive,
+    )  # fmt: skip
+    with np.errstate(invalid="ignore"):
+        judged = (
+            ("skipped.non_public", ~np.isin(packets.programid, list(cuts.programids))),
+            ("skipped.real_bogus", _bogus(packets.rb, packets.drb, cuts)),
+            (
+                "skipped.solar_system",
+                (packets.ssdistnr >= 0) & (packets.ssdistnr < cuts.asteroid_arcsec),
+            ),
+            ("skipped.saturated", magnitude < cuts.saturated_mag),
+        )
+    fates: list[str | None] = [None] * len(packets)
+    for fate, rows in reversed(judged):
+        for row in np.flatnonzero(rows).tolist():
+            fates[row] = fate
+    return fates
+
+
+def usable_points(points: Points, cuts: Cuts) -> Bool:
+    """Stored points that may enter a window: the same cuts, by what was stored."""
+    rb = _read_score(points["rb"].astype(np.uint8))
+    drb = _read_score(points["drb"].astype(np.uint8))
+    magnitude, _ = corrected(*photometry(points))
+    with np.errstate(invalid="ignore"):
+        saturated = magnitude < cuts.saturated_mag
+    public = np.isin(points["programid"], list(cuts.programids))
+    asteroid = (points["flags"] & PointFlag.NEAR_ASTEROID) > 0
+    return public & ~_bogus(rb, drb, cuts) & ~asteroid & ~saturated
+
+
+def photometry(points: Points) -> tuple[Float64, Float64, Float64, Float64, Float64, Bool]:
+    """The arguments of `corrected` from stored points, as float64."""
+    names = ("magpsf", "sigmapsf", "magnr", "sigmagnr", "distnr")
+    magpsf, sigmapsf, magnr, sigmagnr, distnr = (points[n].astype(np.float64) for n in names)
+    return magpsf, sigmapsf, magnr, sigmagnr, distnr, (points["flags"] & PointFlag.POSITIVE) > 0
+
+
+def _bogus(rb: Float64, drb: Float64, cuts: Cuts) -> Bool:
+    with np.errstate(invalid="ignore"):
+        return np.where(np.isnan(drb), rb < cuts.min_rb, drb < cuts.min_drb)
+
+
+def _read_score(stored: UInt8) -> Float64:
+    return np.where(stored == UNKNOWN_SCORE, np.nan, stored / SCORE_STEPS)

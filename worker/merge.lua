@@ -1,0 +1,150 @@
+-- Merges detections into one object's light curves and returns them whole.
+--
+-- KEYS[i]      packed string of band i: 48-byte records, sorted by (jd, candid)
+-- ARGV[1]      newest records kept per band
+-- ARGV[2]      time to live, seconds
+-- ARGV[2 + i]  records to merge into KEYS[i], one per candid
+--
+-- Returns each band's string after the merge, then the candids (8 bytes each) whose own
+-- values are new here, then the jd (8 bytes, empty if none) of the newest own detection
+-- before the merge.
+--
+-- One candid, several values: the detection's own alert wins, then the smaller bytes;
+-- known_since (bytes 17-24) becomes the smaller one. Numbers are compared as numbers: the
+-- order of strings depends on the server's locale.
+
+local SIZE = 48
+local OWN = 2
+
+local function number(record, at)
+    local a, b, c, d, e, f, g, h = string.byte(record, at, at + 7)
+    local exponent = (h % 128) * 16 + math.floor(g / 16)
+    local mantissa = ((((((g % 16) * 256 + f) * 256 + e) * 256 + d) * 256 + c) * 256 + b) * 256 + a
+    if exponent == 0 and mantissa == 0 then
+        return 0
+    end
+    return math.ldexp(1 + mantissa / 4503599627370496, exponent - 1023)
+end
+
+local function integer(record)
+    local a, b, c, d, e, f, g, h = string.byte(record, 1, 8)
+    if h >= 128 then
+        h = h - 256
+    end
+    return ((h * 256 + g) * 256 + f) * 256 + e, ((d * 256 + c) * 256 + b) * 256 + a
+end
+
+local function is_own(record)
+    return math.floor(string.byte(record, SIZE) / OWN) % 2 == 1
+end
+
+local function later(left, right)
+    local a, b = number(left, 9), number(right, 9)
+    if a ~= b then
+        return a > b
+    end
+    local high_a, low_a = integer(left)
+    local high_b, low_b = integer(right)
+    if high_a ~= high_b then
+        return high_a > high_b
+    end
+    return low_a > low_b
+end
+
+local function smaller_bytes(left, right)
+    for i = 1, SIZE do
+        if i < 17 or i > 24 then
+            local a, b = string.byte(left, i), string.byte(right, i)
+            if a ~= b then
+                return a < b
+            end
+        end
+    end
+    return false
+end
+
+local function winner(old, new)
+    local own_old, own_new = is_own(old), is_own(new)
+    local best = old
+    if own_new ~= own_old then
+        if own_new then best = new end
+    elseif smaller_bytes(new, old) then
+        best = new
+    end
+    local since = string.sub(old, 17, 24)
+    if number(new, 17) < number(old, 17) then
+        since = string.sub(new, 17, 24)
+    end
+    return string.sub(best, 1, 16) .. since .. string.sub(best, 25)
+end
+
+local function locate(curve, candid)
+    local at = string.find(curve, candid, 1, true)
+    while at and (at - 1) % SIZE ~= 0 do
+        at = string.find(curve, candid, at + 1, true)
+    end
+    return at
+end
+
+local function insert(curve, record)
+    local at = #curve
+    while at > 0 and later(string.sub(curve, at - SIZE + 1, at), record) do
+        at = at - SIZE
+    end
+    return string.sub(curve, 1, at) .. record .. string.sub(curve, at + 1)
+end
+
+local function newest_own(curve)
+    for at = #curve, SIZE, -SIZE do
+        local record = string.sub(curve, at - SIZE + 1, at)
+        if is_own(record) then
+            return string.sub(record, 9, 16)
+        end
+    end
+    return ''
+end
+
+local answer = {}
+local added = {}
+local newest = ''
+for i = 1, #KEYS do
+    local before = redis.call('GET', KEYS[i]) or ''
+    local own = newest_own(before)
+    if own ~= '' and (newest == '' or number(own, 1) > number(newest, 1)) then
+        newest = own
+    end
+    local curve = before
+    local records = ARGV[2 + i]
+    for start = 1, #records, SIZE do
+        local record = string.sub(records, start, start + SIZE - 1)
+        local at = locate(curve, string.sub(record, 1, 8))
+        local was_own = false
+        if at then
+            local old = string.sub(curve, at, at + SIZE - 1)
+            was_own = is_own(old)
+            record = winner(old, record)
+            if record ~= old then
+                curve = string.sub(curve, 1, at - 1) .. string.sub(curve, at + SIZE)
+                curve = insert(curve, record)
+            end
+        else
+            curve = insert(curve, record)
+        end
+        if is_own(record) and not was_own then
+            added[#added + 1] = string.sub(record, 1, 8)
+        end
+    end
+    local surplus = #curve - tonumber(ARGV[1]) * SIZE
+    if surplus > 0 then
+        curve = string.sub(curve, surplus + 1)
+    end
+    if curve ~= before then
+        redis.call('SET', KEYS[i], curve, 'EX', ARGV[2])
+    elseif curve ~= '' then
+        redis.call('EXPIRE', KEYS[i], ARGV[2])
+    end
+    answer[i] = curve
+end
+answer[#answer + 1] = table.concat(added)
+answer[#answer + 1] = newest
+return answer

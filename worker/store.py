@@ -1,0 +1,290 @@
+"""Light-curve state: the only user of redis.
+
+Keys, below `<prefix>`:
+
+=======================================  ==========  ==============================================
+`lc:{objectId}:<fid>`                    string      48-byte records (worker.types.POINT) of a band
+`claim:<group>:{objectId}:<candid>`      string      topic/partition/offset that scored the candid
+`emit:<group>:{objectId}`                sorted set  emissions, member "candid p", score jd
+`mark:<group>:{tag}`                     hash        next offset by "topic/partition", 16 tags
+`meta`                                   string      layout version and programids, set once
+=======================================  ==========  ==============================================
+
+Everything of one object shares its hash tag and so its slot; merging is one script call per
+object and one pipeline per batch, never a round trip per alert.
+"""
+
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from importlib.resources import files
+from typing import Any, Literal
+
+import numpy as np
+import redis
+from redis.backoff import NoBackoff
+from redis.cluster import key_slot  # type: ignore[attr-defined]  # exported, not typed so
+from redis.retry import Retry
+from redis.sentinel import Sentinel
+
+from worker.errors import ConfigError, RestartRequiredError, TransientError
+from worker.light_curve import light_curves, merge_points, packed_points
+from worker.types import (
+    BANDS,
+    LAYOUT_VERSION,
+    Bool,
+    Claims,
+    Emission,
+    Float64,
+    Int64,
+    LightCurves,
+    PacketBatch,
+    TopicPartition,
+)
+
+MARKS = 16
+SLOTS = 16384
+MAX_EMISSIONS = 32
+
+_TRANSIENT = (
+    redis.ConnectionError,
+    redis.TimeoutError,
+    redis.exceptions.BusyLoadingError,
+    redis.exceptions.ReadOnlyError,
+    redis.exceptions.ClusterDownError,
+    redis.exceptions.TryAgainError,
+    redis.exceptions.OutOfMemoryError,
+    redis.exceptions.MasterDownError,
+)
+
+
+def _tags() -> list[str]:
+    """One hash tag in each sixteenth of the slots, so that marks move with their slots."""
+    tags: dict[int, str] = {}
+    number = 0
+    while len(tags) < MARKS:
+        tags.setdefault(key_slot(str(number).encode()) * MARKS // SLOTS, str(number))
+        number += 1
+    return [tags[part] for part in range(MARKS)]
+
+
+class Store:
+    """The light curves, claims, emissions and marks of one consumer group."""
+
+    def __init__(
+        self,
+        client: Any,
+        *,
+        prefix: str,
+        group: str,
+        max_points: int = 512,
+        ttl_s: int = 400 * 86400,
+        claim_ttl_s: int = 14 * 86400,
+    ) -> None:
+        self._client = client
+        self._prefix, self._group = prefix, group
+        self._max_points, self._ttl_s, self._claim_ttl_s = max_points, ttl_s, claim_ttl_s
+        self._mark_keys = [f"{prefix}mark:{group}:{{{tag}}}" for tag in _tags()]
+        self._written: dict[TopicPartition, int] = {}
+        scripts = files("worker")
+        self._merge_script = (scripts / "merge.lua").read_text(encoding="utf-8")
+        self._marks_script = (scripts / "marks.lua").read_text(encoding="utf-8")
+        self._merge_sha = self._marks_sha = ""
+
+    @classmethod
+    def connect(
+        cls,
+        url: str,
+        *,
+        mode: Literal["single", "sentinel"] = "single",
+        sentinels: Sequence[str] = (),
+        service_name: str | None = None,
+        timeout_s: float = 5.0,
+        **settings: Any,
+    ) -> "Store":
+        """Connect; `settings` are those of the constructor.
+
+        Raises ConfigError for an unusable URL and TransientError when nobody answers.
+        """
+        options: dict[str, Any] = {
+            "socket_timeout": timeout_s,
+            "socket_connect_timeout": timeout_s,
+            # The loop repeats a failed call itself; a second layer would multiply the wait.
+            "retry": Retry(NoBackoff(), 0),
+        }
+        try:
+            if mode == "sentinel":
+                hosts = [(h.rpartition(":")[0], int(h.rpartition(":")[2])) for h in sentinels]
+                watch: Any = Sentinel
+                client = watch(hosts, socket_timeout=timeout_s).master_for(
+                    service_name or "mymaster", **options
+                )
+            else:
+                client = redis.Redis.from_url(url, **options)
+        except ValueError as error:
+            raise ConfigError(f"redis.url: {error}") from error
+        store = cls(client, **settings)
+        store._call("connect", client.ping)
+        return store
+
+    def check_meta(self, programids: Iterable[int]) -> None:
+        """Set the state's layout and programids once; ConfigError when they differ."""
+        mine = json.dumps({"layout": LAYOUT_VERSION, "programids": sorted(programids)})
+        key = f"{self._prefix}meta"
+        self._call("meta", lambda: self._client.set(key, mine, nx=True))
+        stored = self._call("meta", lambda: self._client.get(key))
+        if stored is None or json.loads(stored) != json.loads(mine):
+            raise ConfigError(
+                f"the state under {self._prefix!r} was made with {(stored or b'?').decode()}, "
+                f"this worker wants {mine}: use another redis.prefix"
+            )
+
+    def merge(
+        self, packets: PacketBatch, public: Bool, next_offsets: Mapping[TopicPartition, int]
+    ) -> LightCurves:
+        """Merge the public packets and return each one's curve; other rows get an empty curve.
+
+        The marks of `next_offsets` are written last. Raises RestartRequiredError when a mark is
+        lower than this worker wrote it: the state lost its tail and must be rebuilt.
+        """
+        rows = np.flatnonzero(public).astype(np.int32)
+        points, bands, packet = packed_points(packets, rows)
+        names = list(dict.fromkeys(packets.object_id[row] for row in rows.tolist()))
+        index = {name: number for number, name in enumerate(names)}
+        owner = np.array([index[packets.object_id[row]] for row in packet.tolist()], dtype=np.int64)
+        blobs = self._blobs(points, owner * len(BANDS) + bands - min(BANDS), len(names))
+        answers = self._call("merge", lambda: self._merged(names, blobs, next_offsets))
+        self._check_marks(answers[len(names) :], next_offsets)
+        self._written.update(
+            {tp: max(offset, self._written.get(tp, 0)) for tp, offset in next_offsets.items()}
+        )
+        return light_curves(packets, rows, index, answers[: len(names)])
+
+    def claim(
+        self,
+        object_ids: Sequence[str],
+        candids: Int64,
+        positions: Sequence[tuple[TopicPartition, int]],
+    ) -> Claims:
+        """Claim each candid for its position; the first claim wins, a replay keeps it."""
+        values = [f"{tp.topic}/{tp.partition}/{offset}".encode() for tp, offset in positions]
+
+        def call() -> list[Any]:
+            pipe = self._client.pipeline(transaction=False)
+            for name, candid, value in zip(object_ids, candids.tolist(), values, strict=True):
+                key = f"{self._prefix}claim:{self._group}:{{{name}}}:{candid}"
+                pipe.set(key, value, nx=True, ex=self._claim_ttl_s)
+                pipe.get(key)
+                pipe.zrange(self._emissions_key(name), 0, -1, withscores=True)
+            return list(pipe.execute())
+
+        answers = self._call("claim", call)
+        first = [mine == stored for mine, stored in zip(values, answers[1::3], strict=True)]
+        emissions = [[_emission(*entry) for entry in entries] for entries in answers[2::3]]
+        return Claims(first=np.array(first, dtype=bool), emissions=emissions)
+
+    def remember(
+        self, object_ids: Sequence[str], candids: Int64, jds: Float64, ps: Float64
+    ) -> None:
+        """Add emissions after their commit; the newest 32 per object are kept."""
+
+        def call() -> None:
+            pipe = self._client.pipeline(transaction=False)
+            rows = zip(object_ids, candids.tolist(), jds.tolist(), ps.tolist(), strict=True)
+            for name, candid, jd, p in rows:
+                key = self._emissions_key(name)
+                pipe.zadd(key, {f"{candid} {p!r}": jd})
+                pipe.zremrangebyrank(key, 0, -MAX_EMISSIONS - 1)
+                pipe.expire(key, self._ttl_s)
+            pipe.execute()
+
+        self._call("remember", call)
+
+    def marks(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int | None]:
+        """The lowest mark of each partition, None where any of the 16 is missing."""
+        if not partitions:
+            return {}
+        fields = [f"{tp.topic}/{tp.partition}" for tp in partitions]
+
+        def call() -> list[Any]:
+            pipe = self._client.pipeline(transaction=False)
+            for key in self._mark_keys:
+                pipe.hmget(key, fields)
+            return list(pipe.execute())
+
+        rows = self._call("marks", call)
+        columns = zip(*rows, strict=True)
+        return {
+            tp: None if None in column else min(int(value) for value in column)
+            for tp, column in zip(partitions, columns, strict=True)
+        }
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._client.close()
+
+    def _emissions_key(self, name: str) -> str:
+        return f"{self._prefix}emit:{self._group}:{{{name}}}"
+
+    def _blobs(self, points: Any, cell: Int64, objects: int) -> list[bytes]:
+        """The records of each (object, band) as one string, one value per candid."""
+        order = np.lexsort((points["candid"], points["jd"], cell))
+        points, cell = points[order], cell[order]
+        bounds = np.searchsorted(cell, np.arange(objects * len(BANDS) + 1))
+        blobs = []
+        for start, stop in zip(bounds[:-1].tolist(), bounds[1:].tolist(), strict=True):
+            group = points[start:stop]
+            if stop - start > 1 and len(np.unique(group["candid"])) < stop - start:
+                group = merge_points(group, self._max_points)
+            blobs.append(group.tobytes())
+        return blobs
+
+    def _merged(
+        self,
+        names: Sequence[str],
+        blobs: Sequence[bytes],
+        next_offsets: Mapping[TopicPartition, int],
+    ) -> list[Any]:
+        """One pipeline: a merge per object, then the marks under every tag."""
+        if not self._merge_sha:
+            self._merge_sha = str(self._client.script_load(self._merge_script))
+            self._marks_sha = str(self._client.script_load(self._marks_script))
+        positions = [
+            part
+            for tp, offset in next_offsets.items()
+            for part in (f"{tp.topic}/{tp.partition}", offset)
+        ]
+        pipe = self._client.pipeline(transaction=False)
+        for number, name in enumerate(names):
+            keys = [f"{self._prefix}lc:{{{name}}}:{band}" for band in BANDS]
+            records = blobs[number * len(BANDS) : (number + 1) * len(BANDS)]
+            pipe.evalsha(self._merge_sha, len(keys), *keys, self._max_points, self._ttl_s, *records)
+        for key in self._mark_keys:
+            pipe.evalsha(self._marks_sha, 1, key, *positions)
+        try:
+            return list(pipe.execute())
+        except redis.exceptions.NoScriptError:
+            # The server was restarted and forgot the scripts; merging again is harmless.
+            self._merge_sha = ""
+            return self._merged(names, blobs, next_offsets)
+
+    def _check_marks(
+        self, answers: Sequence[Sequence[bytes]], next_offsets: Mapping[TopicPartition, int]
+    ) -> None:
+        for before in answers:
+            for tp, stored in zip(next_offsets, before, strict=True):
+                if int(stored or -1) < self._written.get(tp, -1):
+                    raise RestartRequiredError(
+                        f"Redis lost its tail: the mark of {tp.topic}/{tp.partition} is "
+                        f"{(stored or b'missing').decode()}, {self._written[tp]} was written"
+                    )
+
+    def _call(self, operation: str, call: Callable[[], Any]) -> Any:
+        try:
+            return call()
+        except _TRANSIENT as error:
+            raise TransientError(f"redis {operation}: {error}") from error
+
+
+def _emission(member: bytes, jd: float) -> Emission:
+    candid, p = member.decode().split(" ")
+    return Emission(int(candid), jd, float(p))
