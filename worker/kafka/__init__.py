@@ -1,0 +1,22 @@
+"""Kafka: the only user of confluent_kafka."""
+
+from worker.kafka.admin import TopicSpec, create_topics, message_limits, missing_topics
+from worker.kafka.client import SourceSettings
+from worker.kafka.mock import MockCluster
+from worker.kafka.reader import read_all
+from worker.kafka.sink import AtLeastOnceSink, TransactionalSink, produce_all
+from worker.kafka.source import KafkaSource
+
+__all__ = [
+    "AtLeastOnceSink",
+    "KafkaSource",
+    "MockCluster",
+    "SourceSettings",
+    "TopicSpec",
+    "TransactionalSink",
+    "create_topics",
+    "message_limits",
+    "missing_topics",
+    "produce_all",
+    "read_all",
+]

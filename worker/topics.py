@@ -1,0 +1,60 @@
+"""Which topics exist to be read and written: names only. Pure."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+
+from worker.errors import ConfigError
+
+
+@dataclass(frozen=True, slots=True)
+class Topics:
+    """The output topics; all are named after `out`."""
+
+    out: str
+
+    @property
+    def scores(self) -> str:
+        """One slim record for every scored alert."""
+        return f"{self.out}.scores"
+
+    @property
+    def dead_letters(self) -> str:
+        """Original bytes of records that can't succeed."""
+        return f"{self.out}.dlq"
+
+    @property
+    def redrive(self) -> str:
+        """Dead letters sent round again: an input."""
+        return f"{self.out}.redrive"
+
+    @property
+    def ledger(self) -> str:
+        """The books: one record per transaction."""
+        return f"{self.out}.ledger"
+
+    @property
+    def ranking(self) -> str:
+        """The night's order, compacted."""
+        return f"{self.out}.ranking"
+
+
+def nightly_topics(
+    template: str, programids: Iterable[int], nights: int, now_s: float
+) -> list[str]:
+    """Names of tomorrow's topic and of the last `nights` nights, oldest first.
+
+    `template` has the fields night (a date) and programid. Tomorrow is included because a
+    topic is named by the UTC date and clocks differ. Raises ConfigError for a bad template.
+    """
+    today = datetime.fromtimestamp(now_s, UTC).date()
+    dates = [today - timedelta(days=back) for back in range(nights - 1, -2, -1)]
+    try:
+        return [name for night in dates for name in _names(template, night, programids)]
+    except (KeyError, ValueError, IndexError, AttributeError) as error:
+        raise ConfigError(f"source.topic_template {template!r}: {error}") from error
+
+
+def _names(template: str, night: date, programids: Iterable[int]) -> Sequence[str]:
+    names = (template.format(night=night, programid=programid) for programid in programids)
+    return list(dict.fromkeys(names))
