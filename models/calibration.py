@@ -1,0 +1,227 @@
+"""Conformal calibration: scores of unseen inliers turn a score into a p-value.
+
+p = (1 + #{calibration scores >= s}) / (n + 1), given the number of points; beyond the set's
+resolution a generalised Pareto tail, flagged (specification: mcdsvdd, section 11.5).
+"""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+Float64 = NDArray[np.float64]
+Int64 = NDArray[np.int64]
+Int32 = NDArray[np.int32]
+UInt8 = NDArray[np.uint8]
+
+EDGES = np.array([10, 20, 50, 100, 200])
+"""Bins of the number of points: 5-9, 10-19, 20-49, 50-99, 100-199, 200 and more."""
+
+SMALLEST_BIN = 200
+"""A bin with fewer objects falls back to all lengths of its kind."""
+
+SMALLEST_SET = 1000
+"""Objects per survey and magnitude kind without which there is no calibration."""
+
+TAIL_SHARE = 0.05
+TAIL_COUNT = 10
+"""The Pareto tail speaks where fewer calibration scores than this lie above."""
+
+KINDS = ("difference", "apparent")
+
+
+class CalibrationError(ValueError):
+    """A calibration file that is unreadable, too small or another model's."""
+
+
+@dataclass(frozen=True, slots=True)
+class PValues:
+    """p-values of B scores; see worker.types.PValues."""
+
+    p: Float64
+    p_class: Float64
+    p_input: Float64
+    p_provisional: Float64
+    extrapolated: NDArray[np.bool_]
+    n_cal: Int32
+    calibration_sha256: Sequence[str | None]
+
+
+class ReferenceSet:
+    """Sorted scores of inliers, and the p-value of a new score against them."""
+
+    def __init__(self, scores: Float64) -> None:
+        self._scores = np.sort(scores)
+        self._threshold, self._shape, self._scale = _pareto(self._scores)
+
+    def __len__(self) -> int:
+        return len(self._scores)
+
+    def p(self, score: Float64) -> tuple[Float64, NDArray[np.bool_]]:
+        """p (B,) and whether the tail fit was used."""
+        above = len(self._scores) - np.searchsorted(self._scores, score, side="left")
+        p = (1.0 + above) / (len(self._scores) + 1.0)
+        far = (above < TAIL_COUNT) & (len(self._scores) >= SMALLEST_BIN)
+        tail = TAIL_SHARE * _survival((score - self._threshold) / self._scale, self._shape)
+        ceiling = (1.0 + TAIL_COUNT) / (len(self._scores) + 1.0)
+        return np.where(far, np.clip(tail, 1e-9, ceiling), p), far
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Scores of one survey's unseen inliers, by magnitude kind."""
+
+    survey: str
+    sha256: str
+    score: Mapping[int, Float64]
+    s_input: Mapping[int, Float64]
+    n_points: Mapping[int, Int64]
+    nearest: Mapping[int, Int64]
+
+    @cached_property
+    def kinds(self) -> list[int]:
+        """Kinds with enough objects."""
+        return [kind for kind, values in self.score.items() if len(values) >= SMALLEST_SET]
+
+    @cached_property
+    def _sets(self) -> dict[tuple[str, int, int, int], ReferenceSet]:
+        sets: dict[tuple[str, int, int, int], ReferenceSet] = {}
+        for kind, score in self.score.items():
+            bins = np.searchsorted(EDGES, self.n_points[kind], side="right")
+            for name, values in (("score", score), ("input", self.s_input[kind])):
+                sets[name, kind, -1, -1] = ReferenceSet(values)
+                for b in np.unique(bins).tolist():
+                    sets[name, kind, b, -1] = ReferenceSet(values[bins == b])
+            for label in np.unique(self.nearest[kind]).tolist():
+                mine = self.nearest[kind] == label
+                sets["score", kind, -1, label] = ReferenceSet(score[mine])
+                for b in np.unique(bins[mine]).tolist():
+                    sets["score", kind, b, label] = ReferenceSet(score[mine & (bins == b)])
+        return sets
+
+    def find(self, name: str, kind: int, b: int, label: int = -1) -> ReferenceSet | None:
+        """The set of a bin (and class), falling back to wider ones that are large enough."""
+        for key in ((name, kind, b, label), (name, kind, -1, label), (name, kind, b, -1)):
+            found = self._sets.get(key)
+            if found is not None and len(found) >= SMALLEST_BIN:
+                return found
+        return self._sets.get((name, kind, -1, -1))
+
+
+def p_values(
+    calibration: Calibration | None,
+    provisional: Calibration,
+    kind: UInt8,
+    n_points: Int64,
+    score: Float64,
+    s_input: Float64,
+    nearest: Int32,
+) -> PValues:
+    """Calibrated p where the survey has a calibration of the kind, else provisional p."""
+    rows = len(score)
+    nan = np.full((4, rows), np.nan)
+    extrapolated, n_cal = np.zeros(rows, dtype=bool), np.zeros(rows, dtype=np.int32)
+    digests: list[str | None] = [None] * rows
+    bins = np.searchsorted(EDGES, n_points, side="right")
+    cells = np.stack([kind.astype(np.int64), bins], axis=1).reshape(-1, 2)
+    for k, b in np.unique(cells, axis=0).tolist():
+        mine = np.flatnonzero((kind == k) & (bins == b))
+        if calibration is None or k not in calibration.kinds:
+            reference = provisional.find("score", k, b) or provisional.find("score", 1 - k, b)
+            if reference is not None:
+                nan[3, mine], extrapolated[mine] = reference.p(score[mine])
+            continue
+        found = calibration.find("score", k, b)
+        assert found is not None
+        nan[0, mine], extrapolated[mine] = found.p(score[mine])
+        n_cal[mine] = len(found)
+        by_input = calibration.find("input", k, b)
+        assert by_input is not None
+        nan[2, mine], _ = by_input.p(s_input[mine])
+        for label in np.unique(nearest[mine]).tolist():
+            own = mine[nearest[mine] == label]
+            by_class = calibration.find("score", k, b, label)
+            if by_class is not None:
+                nan[1, own], _ = by_class.p(score[own])
+        for row in mine.tolist():
+            digests[row] = calibration.sha256
+    return PValues(nan[0], nan[1], nan[2], nan[3], extrapolated, n_cal, digests)
+
+
+def save_calibration(
+    path: Path,
+    survey: str,
+    kind: UInt8,
+    n_points: Int64,
+    score: Float64,
+    s_input: Float64,
+    nearest: Int32,
+) -> None:
+    """Write the scores of unseen inliers as an immutable file."""
+    tensors: dict[str, torch.Tensor] = {}
+    for k in np.unique(kind).tolist():
+        mine = kind == k
+        for name, values in (
+            ("score", score.astype(np.float32)),
+            ("s_input", s_input.astype(np.float32)),
+            ("n_points", n_points.astype(np.int32)),
+            ("nearest", nearest.astype(np.int32)),
+        ):
+            tensors[f"{KINDS[k]}.{name}"] = torch.from_numpy(values[mine].copy())
+    save_file(tensors, path, metadata={"survey": survey})
+
+
+def load_calibration(path: Path) -> Calibration:
+    """Read a calibration; CalibrationError when it is broken."""
+    try:
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        with safe_open(path, framework="pt") as file:
+            survey = (file.metadata() or {})["survey"]
+            found = {name: file.get_tensor(name).numpy() for name in file.keys()}  # noqa: SIM118
+    except (OSError, SafetensorError, KeyError) as error:
+        raise CalibrationError(f"calibration {path}: {error}") from error
+    table: dict[str, dict[int, NDArray[np.generic]]] = {
+        name: {k: found[f"{kind}.{name}"] for k, kind in enumerate(KINDS) if f"{kind}.{name}" in
+               found} for name in ("score", "s_input", "n_points", "nearest")
+    }  # fmt: skip
+    return Calibration(
+        survey,
+        digest,
+        {k: v.astype(np.float64) for k, v in table["score"].items()},
+        {k: v.astype(np.float64) for k, v in table["s_input"].items()},
+        {k: v.astype(np.int64) for k, v in table["n_points"].items()},
+        {k: v.astype(np.int64) for k, v in table["nearest"].items()},
+    )
+
+
+def _pareto(ordered: Float64) -> tuple[float, float, float]:
+    """Threshold, shape and scale of a generalised Pareto tail by probability-weighted moments.
+
+    Hosking and Wallis 1987; the shape is kept below 0.5 so that the mean exists.
+    """
+    count = int(TAIL_SHARE * len(ordered))
+    if count < TAIL_COUNT:
+        return float(ordered[-1]) if len(ordered) else 0.0, 0.0, 1.0
+    threshold = float(ordered[-count - 1])
+    excess = ordered[-count:] - threshold
+    weight = 1.0 - (np.arange(1, count + 1) - 0.35) / count
+    first, second = excess.mean(), (weight * excess).mean()
+    if first <= 2 * second or first <= 0:
+        return threshold, 0.0, max(float(first), 1e-9)
+    shape = 2.0 - first / (first - 2 * second)
+    scale = 2.0 * first * second / (first - 2 * second)
+    return threshold, float(np.clip(shape, -0.5, 0.5)), max(float(scale), 1e-9)
+
+
+def _survival(x: Float64, shape: float) -> Float64:
+    x = np.maximum(x, 0.0)
+    if abs(shape) < 1e-6:
+        return np.asarray(np.exp(-x))
+    return np.asarray(np.maximum(1.0 + shape * x, 1e-12) ** (-1.0 / shape))
