@@ -43,13 +43,12 @@ class PretrainPlan:
     longest: int = 200
     learning_rate: float = 1e-3
     warm_up_steps: int = 200
-    period_frequencies: int = 20_000
 
 
 def whole_curve_targets(curves: CurveSet, plan: PretrainPlan) -> Float32:
-    """Standardised properties of whole curves (N, 13); NaN where one is undefined."""
+    """Standardised properties of whole curves (N, len(TARGET_NAMES)); NaN where one is undefined."""
     arrays = (curves.offsets, curves.time, curves.mag, curves.err)
-    period = period_features(*arrays, plan.period_frequencies)
+    period = period_features(*arrays)
     raw = np.concatenate([side_features(*arrays), period], axis=1)
     middle = np.nanmedian(raw, axis=0)
     spread = 1.4826 * np.nanmedian(np.abs(raw - middle), axis=0)
