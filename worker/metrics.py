@@ -4,7 +4,14 @@ import time
 from collections.abc import Callable, Mapping
 from typing import ParamSpec, TypeVar
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    Info,
+    start_http_server,
+)
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -66,6 +73,10 @@ class Metrics:
         self.model_info = Info(
             "anomaly_worker_model", "The model that scores", registry=self.registry
         )
+
+    def serve(self, port: int) -> None:
+        """Expose the metrics over HTTP, on loopback."""
+        start_http_server(port, addr="127.0.0.1", registry=self.registry)
 
     def timed(self, stage: str, call: Callable[P, R]) -> Callable[P, R]:
         """The same call, its duration observed under `stage`."""

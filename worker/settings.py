@@ -11,6 +11,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from worker.batch import BatchLimits
+
 ENV_PREFIX = "ANOMALY_WORKER_"
 
 OWNED_KAFKA_KEYS = frozenset(
@@ -200,6 +202,11 @@ class Settings(BaseSettings):
     def redis_url(self) -> str:
         """The URL itself, from its file where one is named."""
         return read_secret(self.redis.url_file) if self.redis.url_file else self.redis.url
+
+    @property
+    def batch_limits(self) -> BatchLimits:
+        """When a batch closes."""
+        return BatchLimits(**self.batch.model_dump())
 
     @property
     def slot(self) -> str:

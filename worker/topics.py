@@ -1,6 +1,6 @@
 """Which topics exist to be read and written: names only. Pure."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 
@@ -37,6 +37,34 @@ class Topics:
     def ranking(self) -> str:
         """The night's order, compacted."""
         return f"{self.out}.ranking"
+
+
+@dataclass(frozen=True, slots=True)
+class TopicSpec:
+    """A topic to create."""
+
+    name: str
+    partitions: int
+    replication: int
+    config: Mapping[str, str]
+
+
+DAY_MS = 86_400_000
+
+
+def output_specs(topics: Topics, partitions: int, replication: int) -> list[TopicSpec]:
+    """The output topics with their retention (specification: output, section 2.4)."""
+    week = {"retention.ms": str(7 * DAY_MS)}
+    month = {"retention.ms": str(30 * DAY_MS)}
+    compacted = {"cleanup.policy": "compact"}
+    return [
+        TopicSpec(topics.out, partitions, replication, week),
+        TopicSpec(topics.scores, partitions, replication, week),
+        TopicSpec(topics.dead_letters, partitions, replication, month),
+        TopicSpec(topics.redrive, partitions, replication, week),
+        TopicSpec(topics.ledger, 1, replication, month),
+        TopicSpec(topics.ranking, 1, replication, compacted),
+    ]
 
 
 def nightly_topics(

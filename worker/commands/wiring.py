@@ -9,7 +9,7 @@ from models import default_artifact
 from models.scorer import Scorer as ModelScorer
 from worker.cuts import Cuts
 from worker.decode import Decoder
-from worker.encode import Encoder, Topics
+from worker.encode import Encoder
 from worker.errors import ConfigError
 from worker.judge import EmissionPolicy
 from worker.loop import Loop
@@ -17,6 +17,7 @@ from worker.metrics import Metrics
 from worker.rooms import Rooms, Rules, Sink, Source
 from worker.settings import Settings
 from worker.store import Store
+from worker.topics import Topics
 from worker.types import Provenance, Scorer
 from worker.window import WindowPolicy
 

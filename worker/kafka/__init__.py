@@ -1,6 +1,6 @@
 """Kafka: the only user of confluent_kafka."""
 
-from worker.kafka.admin import TopicSpec, create_topics, message_limits, missing_topics
+from worker.kafka.admin import create_topics, message_limits, missing_topics
 from worker.kafka.client import SourceSettings
 from worker.kafka.mock import MockCluster
 from worker.kafka.reader import read_all
@@ -12,7 +12,6 @@ __all__ = [
     "KafkaSource",
     "MockCluster",
     "SourceSettings",
-    "TopicSpec",
     "TransactionalSink",
     "create_topics",
     "message_limits",

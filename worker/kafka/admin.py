@@ -1,27 +1,17 @@
 """Topics: creating, missing ones, size limits."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic
 
 from worker.errors import ConfigError, UnavailableError
+from worker.topics import TopicSpec
 
 TIMEOUT_S = 15.0
 
 DEFAULT_MESSAGE_MAX_BYTES = 1_000_000
-
-
-@dataclass(frozen=True, slots=True)
-class TopicSpec:
-    """A topic to create."""
-
-    name: str
-    partitions: int
-    replication: int = 1
-    config: Mapping[str, str] = field(default_factory=dict)
 
 
 def create_topics(

@@ -1,0 +1,158 @@
+"""`run`: join the group and rank alerts until asked to stop."""
+
+import logging
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+import click
+
+from worker.commands.options import settings_options
+from worker.commands.shutdown import stop_on_signals
+from worker.config import load_settings
+from worker.errors import ConfigError, TransientError, UnavailableError
+from worker.kafka import (
+    AtLeastOnceSink,
+    KafkaSource,
+    SourceSettings,
+    TransactionalSink,
+    create_topics,
+    message_limits,
+    missing_topics,
+)
+from worker.logs import configure
+from worker.metrics import Metrics
+from worker.settings import Settings
+from worker.topics import Topics, output_specs
+from worker.types import TopicPartition
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+START_ATTEMPTS = 5
+START_DELAY_S = 2.0
+
+
+@click.command()
+@settings_options
+@click.option(
+    "--start-at",
+    metavar="WHEN",
+    help="Where partitions without a committed offset start: "
+    "earliest, latest, stored or an ISO time.",
+)
+def run(config: Path | None, assignments: tuple[str, ...], start_at: str | None) -> None:
+    """Read alerts, keep light curves, score, publish; until TERM or INT."""
+    extra = () if start_at is None else (f"source.start_at={start_at}",)
+    settings = load_settings(config, [*assignments, *extra]).settings
+    configure(settings.worker.log_format)
+    stop = stop_on_signals(settings.worker.shutdown_timeout_s)
+    metrics = Metrics()
+    if settings.worker.metrics_port:
+        metrics.serve(settings.worker.metrics_port)
+    run_worker(settings, metrics, stop)
+
+
+def run_worker(
+    settings: Settings, metrics: Metrics, stop: threading.Event, *, test: bool = False
+) -> None:
+    """Everything between settings and a drained worker; used by `run` and by the demo.
+
+    Raises ConfigError (78), UnavailableError (69) or RestartRequiredError (75).
+    """
+    from worker.commands.wiring import connect_store, load_scorer, make_loop
+
+    _require_input(settings)
+    limits = prepare_topics(settings)
+    store = _persistently(lambda: connect_store(settings), stop)
+    scorer = load_scorer(settings)
+    metrics.model_info.info({"name": scorer.name, "version": scorer.version})
+    source = make_source(settings, store.marks)
+    sink = make_sink(settings, source)
+    try:
+        sink.open()
+        loop = make_loop(
+            settings, source, sink, store, scorer, metrics, stop, limits=limits, test=test
+        )
+        log.info("ready: model %s %s, group %s, slot %s", scorer.name, scorer.version,
+                 settings.worker.group, settings.slot)  # fmt: skip
+        loop.run()
+        log.info("drained")
+    finally:
+        source.close()
+        sink.close()
+        store.close()
+
+
+def make_source(
+    settings: Settings,
+    marks: Callable[[Sequence[TopicPartition]], dict[TopicPartition, int | None]],
+) -> KafkaSource:
+    """The group member of these settings."""
+    source = settings.source
+    slot = settings.worker.slot
+    return KafkaSource(
+        SourceSettings(
+            group=settings.worker.group,
+            topics=source.topics,
+            topic_template=source.topic_template,
+            programids=settings.output.programids,
+            nights=source.nights,
+            redrive_topic=Topics(settings.output.topic).redrive,
+            instance_id=None if slot is None else f"{settings.worker.group}.{slot}",
+            start_at=source.start_at,
+            limits=settings.batch_limits,
+        ),
+        {**settings.kafka.common, **settings.kafka.consumer},
+        marks,
+    )
+
+
+def make_sink(settings: Settings, source: KafkaSource) -> TransactionalSink | AtLeastOnceSink:
+    """The sink of the configured guarantee."""
+    config = {**settings.kafka.common, **settings.kafka.producer}
+    if settings.delivery == "exactly-once":
+        return TransactionalSink(config, source, group=settings.worker.group, slot=settings.slot)
+    return AtLeastOnceSink(config, source)
+
+
+def prepare_topics(settings: Settings) -> dict[str, int]:
+    """Create or require the output topics, and read their message limits.
+
+    Raises ConfigError when one is missing and must not be created.
+    """
+    if settings.delivery == "at-least-once" and not settings.output.create_topics:
+        return {}  # the mock cluster creates topics by itself and can't describe them
+    output = settings.output
+    specs = output_specs(Topics(output.topic), output.partitions, output.replication)
+    config = dict(settings.kafka.common)
+    missing = missing_topics(config, [spec.name for spec in specs])
+    if missing and not output.create_topics:
+        raise ConfigError(
+            f"missing topics: {', '.join(missing)}; create them or set output.create_topics"
+        )
+    if missing:
+        create_topics(config, [spec for spec in specs if spec.name in missing])
+    return message_limits({**config, **settings.kafka.producer}, [spec.name for spec in specs])
+
+
+def _require_input(settings: Settings) -> None:
+    if "bootstrap.servers" not in settings.kafka.common:
+        raise ConfigError("kafka.common.bootstrap.servers is not set")
+    if not settings.source.topics and settings.source.topic_template is None:
+        raise ConfigError("neither source.topics nor source.topic_template is set")
+
+
+def _persistently(call: Callable[[], T], stop: threading.Event) -> T:
+    """The start's retry budget: a dependency may come up a little after the worker."""
+    for attempt in range(START_ATTEMPTS):
+        try:
+            return call()
+        except TransientError as error:
+            log.warning("not reachable yet: %s", error)
+            last = error
+            if stop.wait(START_DELAY_S * (attempt < START_ATTEMPTS - 1)):
+                break
+    raise UnavailableError(str(last))
