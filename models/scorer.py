@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -49,6 +50,22 @@ class Scores:
     embedding: Float32
 
 
+class Scored(Protocol):
+    """The part of scores that calibration looks at."""
+
+    @property
+    def score(self) -> Float64:
+        """Ranking score (B,)."""
+
+    @property
+    def s_input(self) -> Float64:
+        """Input-space alarm (B,)."""
+
+    @property
+    def nearest(self) -> Int32:
+        """Index of the nearest class (B,)."""
+
+
 class Scorer:
     """The packaged or a trained artefact, ready to score."""
 
@@ -84,6 +101,10 @@ class Scorer:
         except (KeyError, TypeError) as error:
             raise ArtifactError(f"{directory}: {error!r}") from error
 
+    def is_calibrated(self, survey: str) -> bool:
+        """Whether there is a calibration for a survey."""
+        return survey in self.calibrations
+
     def warm_up(self) -> None:
         """Run every shape once."""
         self._embedder.warm_up()
@@ -101,7 +122,7 @@ class Scorer:
         finite = np.isfinite(embedding).all(axis=1)
         return self._scores(raw, x, out, embedding, finite)
 
-    def p_values(self, survey: str, kind: UInt8, n_points: Int64, scores: Scores) -> PValues:
+    def p_values(self, survey: str, kind: UInt8, n_points: Int64, scores: Scored) -> PValues:
         """p-values for a survey; provisional ones where it has no calibration."""
         return p_values(
             self.calibrations.get(survey), self._provisional, kind, n_points, scores.score,

@@ -218,6 +218,23 @@ class Store:
             for tp, column in zip(partitions, columns, strict=True)
         }
 
+    def server_facts(self) -> dict[str, str]:
+        """Version, eviction policy and kind of persistence, for `check`."""
+        info = self._call("info", self._client.info)
+        kinds = []
+        if info.get("aof_enabled"):
+            kinds.append("aof")
+        if (
+            "save" in self._call("config", lambda: self._client.config_get("save"))
+            and (self._client.config_get("save")["save"])
+        ):
+            kinds.append("rdb")
+        return {
+            "version": str(info.get("valkey_version", info.get("redis_version", "?"))),
+            "policy": str(info.get("maxmemory_policy", "?")),
+            "persistence": "+".join(kinds) or "none",
+        }
+
     def close(self) -> None:
         """Close the connections."""
         self._client.close()

@@ -409,6 +409,9 @@ class Scorer(Protocol):
     def window(self) -> int:
         """Points that enter the encoder; older ones are cut."""
 
+    def is_calibrated(self, survey: str) -> bool:
+        """Whether there is a calibration for a survey."""
+
     def warm_up(self) -> None:
         """Run every shape once, so that no stream alert pays for it."""
 
