@@ -8,7 +8,6 @@ section 5). Labels are not used.
 import json
 import logging
 import math
-import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -36,7 +35,7 @@ CLIP = 4.0
 class PretrainPlan:
     """How long and on what pieces. `points`: points of a batch; lengths in points."""
 
-    minutes: float = 20.0
+    steps: int = 5000
     seed: int = 0
     points: int = 12_000
     shortest: int = 5
@@ -45,14 +44,15 @@ class PretrainPlan:
     warm_up_steps: int = 200
 
 
-def whole_curve_targets(curves: CurveSet, plan: PretrainPlan) -> Float32:
-    """Standardised properties of whole curves (N, len(TARGET_NAMES)); NaN where one is undefined."""
+def whole_curve_targets(curves: CurveSet) -> Float32:
+    """Standardised properties of whole curves (N, targets); NaN where one is undefined."""
     arrays = (curves.offsets, curves.time, curves.mag, curves.err)
     period = period_features(*arrays)
     raw = np.concatenate([side_features(*arrays), period], axis=1)
     middle = np.nanmedian(raw, axis=0)
     spread = 1.4826 * np.nanmedian(np.abs(raw - middle), axis=0)
-    return np.clip((raw - middle) / spread, -CLIP, CLIP).astype(np.float32)
+    scaled = np.clip((raw - middle) / np.maximum(spread, 1e-6), -CLIP, CLIP)
+    return np.asarray(scaled, dtype=np.float32)
 
 
 def pretrain(
@@ -62,20 +62,21 @@ def pretrain(
     out: Path,
     report: Callable[[int, float, float], None],
 ) -> Astromer:
-    """Train for `plan.minutes`, write encoder and log to `out`.
+    """Train for `plan.steps` batches, write encoder and log to `out`.
 
     `report` is called now and then with step, share of the time used and mean loss.
     """
     torch.manual_seed(plan.seed)
     rng = np.random.default_rng(plan.seed)
-    targets = whole_curve_targets(curves, plan)
+    targets = whole_curve_targets(curves)
     draw = _draw_weights(curves)
     module = Astromer(config).train()
     optimiser = torch.optim.AdamW(module.parameters(), lr=plan.learning_rate, weight_decay=1e-2)
-    started, losses, history = time.monotonic(), [], []
-    step = 0
-    while (used := (time.monotonic() - started) / (60 * plan.minutes)) < 1.0:
-        rate = plan.learning_rate * min(1.0, (step + 1) / plan.warm_up_steps)
+    losses: list[float] = []
+    history = []
+    for step in range(1, plan.steps + 1):
+        used = step / plan.steps
+        rate = plan.learning_rate * min(1.0, step / plan.warm_up_steps)
         for group in optimiser.param_groups:
             group["lr"] = rate * 0.5 * (1 + math.cos(math.pi * used))
         loss = _loss(module, *_batch(rng, curves, targets, draw, plan, config))
@@ -84,12 +85,11 @@ def pretrain(
         torch.nn.utils.clip_grad_norm_(module.parameters(), 1.0)
         optimiser.step()
         losses.append(float(loss.detach()))
-        step += 1
         if step % 100 == 0:
             mean = float(np.mean(losses[-100:]))
             history.append((step, round(used, 4), round(mean, 5)))
             report(step, used, mean)
-    save_encoder(module.eval(), out, _record(config, plan, curves, step, history))
+    save_encoder(module.eval(), out, _record(config, plan, curves, history))
     return module
 
 
@@ -141,7 +141,6 @@ def _record(
     config: AstromerConfig,
     plan: PretrainPlan,
     curves: CurveSet,
-    steps: int,
     history: list[tuple[int, float, float]],
 ) -> dict[str, Any]:
     surveys, counts = np.unique(curves.survey, return_counts=True)
@@ -150,7 +149,6 @@ def _record(
         "embedding_names": list(TARGET_NAMES),
         "training": {
             **asdict(plan),
-            "steps": steps,
             "torch": torch.__version__,
             "numpy": np.__version__,
             "loss": history[:: max(1, len(history) // 40)],
