@@ -14,7 +14,11 @@ from numpy.typing import NDArray
 from worker.simulate.schema import VERSION, packet_schema
 from worker.simulate.stamps import Stamps
 
+PUBLISHER = "anomaly-worker simulate"
 SYNC = b"simulated packet"
+NULL, VALUE, END = b"\x00", b"\x02", b"\x00"
+"""Union branches of a nullable field, and the end of an array's blocks."""
+
 HISTORY_DAYS = 30.0
 FORCED_POINTS = 12
 ZERO_POINT = 26.3
@@ -85,50 +89,92 @@ class Place:
     asteroid_arcsec: float | None = None
 
 
-def write_packet(
-    exposures: Exposures, place: Place, row: int, stamps: Stamps | None
-) -> bytes:
-    """The packet of exposure `row`: one Avro container with one record.
+def write_packets(
+    exposures: Exposures, place: Place, rows: Sequence[int], stamps: Stamps | None
+) -> list[bytes]:
+    """The packets of these exposures: Avro containers of one record each, always the same bytes.
 
     History: all exposures of the 30 days before, as ZTF sends them. Without stamps the cutouts
     and the forced photometry are null.
     """
-    jd = exposures.jd
-    earlier = np.flatnonzero((jd < jd[row]) & (jd >= jd[row] - HISTORY_DAYS)).tolist()
-    candid = _candid(exposures, place, row)
-    record = {
-        "schemavsn": VERSION,
-        "publisher": "anomaly-worker simulate",
-        "objectId": place.object_id,
-        "candid": candid,
-        "candidate": _candidate(exposures, place, row),
-        "prv_candidates": [_history_point(exposures, place, i) for i in earlier] or None,
-        "fp_hists": None,
-        **dict.fromkeys(("cutoutScience", "cutoutTemplate", "cutoutDifference")),
-    }
-    if stamps is not None:
-        newest = earlier[::-1][:FORCED_POINTS]
-        record["fp_hists"] = [_forced(exposures, place, i) for i in newest] or None
-        for name, stamp in (
-            ("Science", stamps.science),
-            ("Template", stamps.template),
-            ("Difference", stamps.difference),
-        ):
-            file_name = f"candid{candid}_pid{_pid(jd[row], place)}_{name.lower()}.fits.gz"
-            record[f"cutout{name}"] = {"fileName": file_name, "stampData": stamp}
-    return container([record])
+    points: dict[int, bytes] = {}
+    packets = []
+    for row in rows:
+        earlier = _earlier(exposures.jd, row)
+        for i in earlier:
+            if i not in points:
+                points[i] = _encode("prv_candidates", _history_point(exposures, place, i))
+        newest = earlier[::-1][:FORCED_POINTS] if stamps is not None else []
+        forced = [_encode("fp_hists", _forced(exposures, place, i)) for i in newest]
+        candid = _candid(exposures, place, row)
+        body = b"".join(
+            (
+                _encode("string", VERSION),
+                _encode("string", PUBLISHER),
+                _encode("string", place.object_id),
+                _encode("long", candid),
+                _encode("candidate", _candidate(exposures, place, row)),
+                _array([points[i] for i in earlier]),
+                _array(forced),
+                *_cutouts(candid, stamps),
+            )
+        )
+        packets.append(
+            b"".join((_header(), _encode("long", 1), _encode("long", len(body)), body, SYNC))
+        )
+    return packets
 
 
-def container(records: Sequence[Fields]) -> bytes:
-    """An Avro container of these records, codec null; always the same bytes."""
+def _earlier(jd: NDArray[np.float64], row: int) -> list[int]:
+    return [int(i) for i in np.flatnonzero((jd < jd[row]) & (jd >= jd[row] - HISTORY_DAYS))]
+
+
+def _cutouts(candid: int, stamps: Stamps | None) -> list[bytes]:
+    if stamps is None:
+        return [NULL] * 3
+    named = (
+        ("science", stamps.science),
+        ("template", stamps.template),
+        ("difference", stamps.difference),
+    )
+    return [
+        VALUE + _encode("string", f"candid{candid}_{name}.fits.gz") + _encode("bytes", data)
+        for name, data in named
+    ]
+
+
+def _array(items: Sequence[bytes]) -> bytes:
+    """A nullable array in one block: null when empty, as ZTF does."""
+    if not items:
+        return NULL
+    return b"".join((VALUE, _encode("long", len(items)), *items, END))
+
+
+def _encode(kind: str, value: Any) -> bytes:
+    """Avro bytes of a plain type or of a record that the packet names."""
     stream = io.BytesIO()
-    fastavro.writer(stream, _parsed(), records, sync_marker=SYNC)
+    fastavro.schemaless_writer(stream, _schemas().get(kind, kind), value)
     return stream.getvalue()
 
 
 @cache
-def _parsed() -> Any:
-    return fastavro.schema.parse_schema(packet_schema())
+def _schemas() -> dict[str, Any]:
+    """The candidate's schema, and the schemas of the entries of the two arrays."""
+    kinds = {field["name"]: field["type"] for field in packet_schema()["fields"]}
+    records = {
+        "candidate": kinds["candidate"],
+        "prv_candidates": kinds["prv_candidates"][1]["items"],
+        "fp_hists": kinds["fp_hists"][1]["items"],
+    }
+    return {name: fastavro.schema.parse_schema(record) for name, record in records.items()}
+
+
+@cache
+def _header() -> bytes:
+    """What every container starts with: the writer schema, codec null."""
+    stream = io.BytesIO()
+    fastavro.writer(stream, packet_schema(), [], sync_marker=SYNC)
+    return stream.getvalue()
 
 
 def _candidate(exposures: Exposures, place: Place, row: int) -> Fields:

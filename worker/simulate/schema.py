@@ -6,9 +6,8 @@ forced point shares with the candidate is listed here.
 
 import json
 from functools import cache
+from importlib.resources import files
 from typing import Any
-
-from worker.encode.avro import schema_text
 
 VERSION = "4.02"
 
@@ -44,7 +43,9 @@ Schema = dict[str, Any]
 @cache
 def packet_schema() -> Schema:
     """The record `ztf.alert`."""
-    released = json.loads(schema_text("anomaly"))
+    # Released schemas never change, so simulated packets don't either.
+    path = files("worker") / "schemas" / "anomaly-1.0.0.avsc"
+    released = json.loads(path.read_text(encoding="utf-8"))
     output = next(f["type"]["fields"] for f in released["fields"] if f["name"] == "candidate")
     candidate = [_field(f["name"], f["type"]) for f in output if f["name"] not in OWN_FIELDS]
     types = {field["name"]: field["type"] for field in candidate}
