@@ -73,7 +73,7 @@ class SimulatedObject:
     def scored(self, fid: int) -> Bool:
         """Exposures that enter a window of this band."""
         usable = self.detected & (self.fid == fid) & np.isfinite(self.mag)
-        return usable if self.reference is not None else usable & self.positive
+        return np.asarray(usable if self.reference is not None else usable & self.positive)
 
 
 def cadence(rng: np.random.Generator, end: float, span: float) -> tuple[Float64, UInt8]:
@@ -231,7 +231,7 @@ def simulate_curves(
         mag=_joined([d[0].mag[use] for d, use in zip(drawn, uses, strict=True)]),
         err=_joined([d[0].err[use] for d, use in zip(drawn, uses, strict=True)]),
         object_id=np.array([f"{SURVEY}-{seed}-{i}" for i in range(count)], dtype=np.str_),
-        survey=np.full(count, SURVEY, dtype=np.str_),
+        survey=np.full(count, SURVEY),
         band=np.array([str(fid) for _, fid in drawn], dtype=np.str_),
         label=np.array(names, dtype=np.str_),
         group=np.array(names, dtype=np.str_),

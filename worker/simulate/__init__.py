@@ -33,9 +33,9 @@ class SimulatedNight:
     """What a survey sends.
 
     `night`: YYYYMMDD. `object_ids`: of the objects that were given, in their order.
-    `history`: packets of earlier nights, without stamps; together they carry every earlier
-    detection. `packets`: those of the night in order of time, with some that are broken, some
-    sent twice and some of asteroids among them.
+    `history`: packets of earlier nights in order of time, without stamps; together they carry
+    every earlier detection. `packets`: those of the night in order of time, with some that are
+    broken, some sent twice and some of asteroids among them.
     """
 
     night: str
@@ -73,7 +73,7 @@ def simulate_packets(
     prefix = f"SIM{night[2:4]}"
     stamps = make_stamps(rng, STAMPS)
     packets: list[tuple[float, bytes]] = []
-    history: list[bytes] = []
+    history: list[tuple[float, bytes]] = []
     repeated: list[bytes] = []
     names = []
     for number, exposures in enumerate(objects):
@@ -82,7 +82,9 @@ def simulate_packets(
         rows = _tonight(exposures)
         values = write_packets(exposures, place, rows, stamps[number % STAMPS])
         packets += zip(exposures.jd[rows].tolist(), values, strict=True)
-        history += write_packets(exposures, place, _carriers(exposures, rows), None)
+        carriers = _carriers(exposures, rows)
+        earlier = write_packets(exposures, place, carriers, None)
+        history += zip(exposures.jd[carriers].tolist(), earlier, strict=True)
         scored = [_will_be_scored(exposures, place, row) for row in rows]
         repeated += [v for v, good in zip(values, scored, strict=True) if good]
         names.append(name)
@@ -90,9 +92,16 @@ def simulate_packets(
     for number in range(len(objects), len(objects) + round(ASTEROID_SHARE * len(objects))):
         name = prefix + scattered_letters(number, seed)
         packets.append(_asteroid(rng, number, name, end, stamps[number % STAMPS]))
-    packets.sort(key=lambda pair: pair[0])
-    values = [value for _, value in packets]
-    return SimulatedNight(night, names, history, _with_odd_records(rng, values, repeated))
+    return SimulatedNight(
+        night=night,
+        object_ids=names,
+        history=_by_time(history),
+        packets=_with_odd_records(rng, _by_time(packets), repeated),
+    )
+
+
+def _by_time(packets: list[tuple[float, bytes]]) -> list[bytes]:
+    return [value for _, value in sorted(packets, key=lambda pair: pair[0])]
 
 
 def _place(
