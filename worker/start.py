@@ -1,33 +1,40 @@
 """Where a partition starts, from what the broker and the state remember. Pure."""
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from worker.errors import ConfigError
 from worker.types import TopicPartition
+
+START_WORDS = ("earliest", "latest", "stored")
 
 
 @dataclass(frozen=True, slots=True)
 class Start:
     """`position`: first offset to read; below `floor` records only rebuild the state.
 
-    `lost_to_retention`: committed records that the log dropped unread. `state_gap`: records
-    that the state lacks and the log no longer holds.
+    `lost_to_retention`: uncommitted records that the log dropped. `state_gap`: committed records
+    that the state lacks and the log no longer holds. `truncated`: committed offsets that the
+    log's end lies below.
     """
 
     position: int
     floor: int
     lost_to_retention: int = 0
     state_gap: int = 0
+    truncated: int = 0
 
 
 def start_of(
     partition: TopicPartition,
+    *,
     committed: int | None,
     mark: int | None,
     low: int,
-    requested: int | None,
+    high: int,
+    requested: int | None = None,
 ) -> Start:
-    """Decide by committed offset, state mark, the log's first offset and an operator's request.
+    """Decide by committed offset, state mark, the log's [low, high) and an operator's request.
 
     A mark without a committed offset means that the broker forgot the group: ConfigError,
     unless `requested` (the offset that --start-at names) says where to go on.
@@ -41,7 +48,28 @@ def start_of(
             )
         position = max(low, low if requested is None else requested)
         return Start(position, position)
-    if committed < low:
-        return Start(low, low, lost_to_retention=low - committed)
-    wanted = low if mark is None else min(committed, mark)
-    return Start(max(wanted, low), committed, state_gap=max(0, low - wanted))
+    if committed > high:
+        # A broker that lost its tail hands the same offsets out again, for new records.
+        return Start(high, high, truncated=committed - high)
+    merged = 0 if mark is None else min(committed, mark)
+    return Start(
+        position=max(merged, low),
+        floor=max(committed, low),
+        lost_to_retention=max(0, low - committed),
+        state_gap=max(0, min(low, committed) - merged),
+    )
+
+
+def parsed_start_at(text: str) -> str | int:
+    """One of START_WORDS, or a time as Unix ms (UTC where the text names no zone); ConfigError."""
+    if text in START_WORDS:
+        return text
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise ConfigError(
+            f"--start-at {text}: say earliest, latest, stored or an ISO time"
+        ) from error
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    return int(moment.timestamp() * 1000)

@@ -3,8 +3,9 @@
 from worker.kafka.admin import create_topics, message_limits, missing_topics
 from worker.kafka.client import SourceSettings
 from worker.kafka.mock import MockCluster
+from worker.kafka.producer import produce_all
 from worker.kafka.reader import read_all
-from worker.kafka.sink import AtLeastOnceSink, TransactionalSink, produce_all
+from worker.kafka.sink import AtLeastOnceSink, TransactionalSink
 from worker.kafka.source import KafkaSource
 
 __all__ = [

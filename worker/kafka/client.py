@@ -1,5 +1,7 @@
 """The consumer's settings, and which of our failures a client's error is."""
 
+import logging
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -8,6 +10,50 @@ from confluent_kafka import KafkaError
 
 from worker.batch import BatchLimits
 from worker.errors import AnomalyWorkerError, ConfigError, RestartRequiredError, TransientError
+
+QUERY_TIMEOUT_S = 5.0
+"""How long one question to the broker may hold up the loop."""
+
+QUIET = 2
+"""Log level of clients whose failures are exceptions: what they say beside is repetition."""
+
+LOG_EVERY_S = 10.0
+
+_REFUSED = frozenset(
+    {
+        KafkaError.TOPIC_AUTHORIZATION_FAILED,
+        KafkaError.GROUP_AUTHORIZATION_FAILED,
+        KafkaError.CLUSTER_AUTHORIZATION_FAILED,
+        KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
+        KafkaError._AUTHENTICATION,  # noqa: SLF001 - librdkafka's local code
+        KafkaError.INCONSISTENT_GROUP_PROTOCOL,
+    }
+)
+
+
+class RateLimit(logging.Filter):
+    """Lets each kind of line of the client through once in LOG_EVERY_S.
+
+    librdkafka begins its lines with their kind (FAIL, MAXPOLL, ...); while a broker is away
+    it writes twenty a second.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._next: dict[str, float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether this line may pass."""
+        kind = str(record.args[0]) if isinstance(record.args, tuple) and record.args else record.msg
+        now = time.monotonic()
+        if now < self._next.get(kind, 0.0):
+            return False
+        self._next[kind] = now + LOG_EVERY_S
+        return True
+
+
+client_log = logging.getLogger("librdkafka")
+client_log.addFilter(RateLimit())
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,18 +94,20 @@ def consumer_config(
     return result
 
 
+def is_refusal(error: KafkaError) -> bool:
+    """Whether the broker answers and says no: waiting doesn't help, a person must act."""
+    return error.code() in _REFUSED
+
+
 def classified(error: KafkaError) -> AnomalyWorkerError:
     """Which of our failures a client's error is."""
-    if error.fatal() or error.code() in (
-        KafkaError.FENCED_INSTANCE_ID,
-        KafkaError._FATAL,  # noqa: SLF001 - librdkafka's local codes
-        KafkaError._MAX_POLL_EXCEEDED,  # noqa: SLF001
-    ):
-        return RestartRequiredError(f"kafka: {error.str()}")
-    if error.code() in (
-        KafkaError.TOPIC_AUTHORIZATION_FAILED,
-        KafkaError.GROUP_AUTHORIZATION_FAILED,
-        KafkaError._AUTHENTICATION,  # noqa: SLF001
-    ):
+    if is_refusal(error):
         return ConfigError(f"kafka: {error.str()}")
+    if error.code() == KafkaError.FENCED_INSTANCE_ID:
+        return RestartRequiredError(
+            "another process joined the group with this worker's slot; two workers must not "
+            "share a slot (worker.slot)"
+        )
+    if error.fatal() or error.code() == KafkaError._FATAL:  # noqa: SLF001 - local code
+        return RestartRequiredError(f"kafka: {error.str()}")
     return TransientError(f"kafka: {error.str()}")

@@ -35,10 +35,14 @@ class MockCluster:
             raise UnavailableError(f"mock cluster: {error.value.decode()}")
         self._cluster = library.rd_kafka_mock_cluster_new(self._handle, self._brokers)
         for name, partitions in self._topics.items():
-            library.rd_kafka_mock_topic_create(self._cluster, name.encode(), partitions, 1)
+            self.create_topic(name, partitions)
         library.rd_kafka_mock_group_initial_rebalance_delay_ms(self._cluster, 100)
         self.bootstrap = library.rd_kafka_mock_cluster_bootstraps(self._cluster).decode()
         return self
+
+    def create_topic(self, name: str, partitions: int) -> None:
+        """A topic with a number of partitions; those made by use get four."""
+        self._library.rd_kafka_mock_topic_create(self._cluster, name.encode(), partitions, 1)
 
     def __exit__(
         self,

@@ -7,7 +7,8 @@ from typing import Any
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException
 from confluent_kafka import TopicPartition as Position
 
-from worker.errors import UnavailableError
+from worker.errors import ConfigError, UnavailableError
+from worker.kafka.client import QUIET
 from worker.types import Headers, TopicPartition
 
 TIMEOUT_S = 15.0
@@ -33,6 +34,7 @@ class TopicReader:
 
     def __init__(self, config: Mapping[str, str | int | float | bool], topic: str) -> None:
         settings: dict[str, Any] = {
+            "log_level": QUIET,
             **config,
             "group.id": "anomaly-worker.reader",
             "enable.auto.commit": False,
@@ -40,7 +42,10 @@ class TopicReader:
             "isolation.level": "read_committed",
             "enable.partition.eof": True,
         }
-        self._consumer = Consumer(settings)
+        try:
+            self._consumer = Consumer(settings)
+        except (KafkaException, ValueError, TypeError) as error:
+            raise ConfigError(f"kafka settings: {error}") from error
         self._topic = topic
         try:
             found = self._consumer.list_topics(topic, TIMEOUT_S).topics[topic]
@@ -48,19 +53,22 @@ class TopicReader:
             raise UnavailableError(f"kafka: {error.args[0].str()}") from error
         if found.error is not None:
             raise UnavailableError(f"topic {topic}: {found.error.str()}")
-        self._partitions = set(found.partitions)
-        self._consumer.assign([Position(topic, p, OFFSET_BEGINNING) for p in self._partitions])
-        self._at_end: set[int] = set()
+        self._ends = dict.fromkeys(found.partitions, -1)
+        self._consumer.assign([Position(topic, p, OFFSET_BEGINNING) for p in self._ends])
 
     def drain(self, patience_s: float = TIMEOUT_S) -> Iterator[Read]:
-        """Every record up to the end; returns when each partition reached it."""
-        self._at_end.clear()
-        while self._at_end != self._partitions:
+        """Every record up to the present end; UnavailableError when the broker falls silent."""
+        # The client names each end once: one that has not moved since is not named again.
+        # Ends are compared with ends: behind the last record there may be control records.
+        behind = {p for p, end in self._ends.items() if self._high(p) > end}
+        while behind:
             message = self._consumer.poll(patience_s)
             if message is None:
                 raise UnavailableError(f"topic {self._topic}: no answer in {patience_s:.0f} s")
             record = self._read(message)
-            if record is not None:
+            if record is None:
+                behind.discard(message.partition())
+            else:
                 yield record
 
     def poll(self, timeout_s: float) -> Read | None:
@@ -72,10 +80,18 @@ class TopicReader:
         """End the client."""
         self._consumer.close()
 
+    def _high(self, partition: int) -> int:
+        try:
+            _, high = self._consumer.get_watermark_offsets(
+                Position(self._topic, partition), timeout=TIMEOUT_S
+            )
+        except KafkaException as error:
+            raise UnavailableError(f"topic {self._topic}: {error.args[0].str()}") from error
+        return int(high)
+
     def _read(self, message: Any) -> Read | None:
         error = message.error()
         if error is None:
-            self._at_end.discard(message.partition())
             return Read(
                 TopicPartition(message.topic(), message.partition()),
                 message.offset(),
@@ -85,7 +101,7 @@ class TopicReader:
                 tuple((name, value or b"") for name, value in message.headers() or ()),
             )
         if error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - librdkafka's local code
-            self._at_end.add(message.partition())
+            self._ends[message.partition()] = message.offset()
             return None
         raise UnavailableError(f"topic {self._topic}: {error.str()}")
 
