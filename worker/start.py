@@ -15,7 +15,8 @@ class Start:
 
     `lost_to_retention`: uncommitted records that the log dropped. `state_gap`: committed records
     that the state lacks and the log no longer holds. `truncated`: committed offsets that the
-    log's end lies below.
+    log's end lies below. `first`: the broker holds no committed offset; it must get this one
+    before the state is touched, or a crash in between would look as if the broker forgot.
     """
 
     position: int
@@ -23,6 +24,7 @@ class Start:
     lost_to_retention: int = 0
     state_gap: int = 0
     truncated: int = 0
+    first: bool = False
 
 
 def start_of(
@@ -47,7 +49,7 @@ def start_of(
                 "earliest, latest or an ISO time"
             )
         position = max(low, low if requested is None else requested)
-        return Start(position, position)
+        return Start(position, position, first=True)
     if committed > high:
         # A broker that lost its tail hands the same offsets out again, for new records.
         return Start(high, high, truncated=committed - high)

@@ -12,7 +12,7 @@ from worker.batch import BatchLimits
 from worker.kafka import AtLeastOnceSink, KafkaSource, SourceSettings, TransactionalSink, read_all
 from worker.types import TopicPartition
 
-QUICK = {"session.timeout.ms": 6000, "heartbeat.interval.ms": 300, "fetch.wait.max.ms": 20}
+QUICK = {"heartbeat.interval.ms": 300, "fetch.wait.max.ms": 20}
 
 
 @dataclass
@@ -54,8 +54,13 @@ class Broker:
                 limits=limits or BatchLimits(max_wait_s=0.1),
                 **{"refresh_s": 0.2, **settings},
             ),
-            {**self.config, **QUICK, **dict(extra)},
-            marks or Marks(),
+            {
+                **self.config,
+                **QUICK,
+                "session.timeout.ms": 6000 if self.mock is None else 1000,
+                **dict(extra),
+            },
+            Marks() if marks is None else marks,
         )
 
     def sink(self, source, group, slot="0", **config):

@@ -9,16 +9,10 @@ from confluent_kafka import Consumer, KafkaError, KafkaException
 
 from worker.batch import Batcher, Received
 from worker.errors import AnomalyWorkerError, BatchAbortedError, ConfigError, TransientError
-from worker.kafka.client import (
-    QUERY_TIMEOUT_S,
-    SourceSettings,
-    classified,
-    client_log,
-    consumer_config,
-)
+from worker.kafka.client import SourceSettings, classified, client_log, consumer_config
 from worker.kafka.starts import Marks, StartFinder, position_of
+from worker.kafka.subscription import Subscription
 from worker.start import Start
-from worker.topics import nightly_topics
 from worker.types import RecordBatch, TopicPartition
 
 log = logging.getLogger(__name__)
@@ -36,6 +30,16 @@ _HARMLESS = frozenset(
     }
 )
 
+_REJOINING = frozenset(
+    {
+        KafkaError.REBALANCE_IN_PROGRESS,
+        KafkaError.ILLEGAL_GENERATION,
+        KafkaError.UNKNOWN_MEMBER_ID,
+        KafkaError.STALE_MEMBER_EPOCH,
+    }
+)
+"""The group is changing: the answer comes with the callbacks of the next poll."""
+
 
 class KafkaSource:
     """A member of a consumer group that knows where every partition stands.
@@ -47,7 +51,7 @@ class KafkaSource:
     def __init__(
         self, settings: SourceSettings, config: Mapping[str, str | int | float | bool], marks: Marks
     ) -> None:
-        self._settings = settings
+        self._limits = settings.limits
         self._positions: dict[TopicPartition, int] = {}
         self._floors: dict[TopicPartition, int] = {}
         self._batch_starts: dict[TopicPartition, int] = {}
@@ -55,8 +59,6 @@ class KafkaSource:
         self._astray: set[TopicPartition] = set()
         self._held: list[Any] = []
         self._batcher = Batcher(settings.limits)
-        self._subscribed: list[str] | None = None
-        self._refresh_at = 0.0
         self._paused = False
         self._failure: AnomalyWorkerError | None = None
         self._metadata: Any = None
@@ -68,6 +70,13 @@ class KafkaSource:
         except (KafkaException, ValueError, TypeError) as error:
             raise ConfigError(f"kafka settings: {error}") from error
         self._starts = StartFinder(self._consumer, marks, settings.start_at)
+        self._subscription = Subscription(
+            self._consumer,
+            settings,
+            on_assign=self._on_assign,
+            on_revoke=self._on_revoke,
+            on_lost=self._on_lost,
+        )
 
     def poll_batch(self) -> RecordBatch:
         """The next batch; empty when nothing came within the wait.
@@ -77,10 +86,10 @@ class KafkaSource:
         costs records: what was collected before it is returned first.
         """
         self._raise_failure()
-        self._refresh()
+        self._subscription.refresh()
         self._place()
         self._resume()
-        self._batcher = Batcher(self._settings.limits)
+        self._batcher = Batcher(self._limits)
         self._batch_starts = dict(self._positions)
         self._fill()
         if not len(self._batcher):
@@ -112,7 +121,7 @@ class KafkaSource:
 
     def rewind(self) -> None:
         """Go back to where the last batch began: its transaction left no trace."""
-        self._batcher = Batcher(self._settings.limits)
+        self._batcher = Batcher(self._limits)
         for tp, start in self._batch_starts.items():
             if tp in self._positions:
                 self._positions[tp] = start
@@ -128,12 +137,9 @@ class KafkaSource:
             raise BatchAbortedError("kafka: a partition of the batch was taken away")
         offsets = [position_of(tp, offset) for tp, offset in next_offsets.items()]
         try:
-            answers = self._consumer.commit(offsets=offsets, asynchronous=False)
+            _check_each(self._consumer.commit(offsets=offsets, asynchronous=False))
         except KafkaException as error:
             raise BatchAbortedError(f"kafka: {error.args[0].str()}") from error
-        for answer in answers:
-            if answer.error is not None:
-                raise BatchAbortedError(f"kafka: {answer.error.str()}")
 
     def lag(self) -> dict[TopicPartition, int]:
         """Offsets between the position and the last known end, per assigned partition."""
@@ -148,7 +154,7 @@ class KafkaSource:
         self._consumer.close()
 
     def _fill(self) -> None:
-        deadline = time.monotonic() + self._settings.limits.max_wait_s
+        deadline = time.monotonic() + self._limits.max_wait_s
         while not self._batcher.closed(now := time.monotonic()) and self._failure is None:
             if not len(self._batcher) and now >= deadline:
                 return
@@ -201,41 +207,6 @@ class KafkaSource:
             failure, self._failure = self._failure, None
             raise failure
 
-    def _refresh(self) -> None:
-        """Subscribe to those of our topics that exist; looked up now and then."""
-        now = time.monotonic()
-        if now < self._refresh_at:
-            return
-        try:
-            existing = self._consumer.list_topics(timeout=QUERY_TIMEOUT_S).topics
-        except KafkaException as error:
-            raise classified(error.args[0]) from error
-        self._refresh_at = now + self._settings.refresh_s
-        names = self._wanted()
-        wanted = [topic for topic in names if topic in existing]
-        if wanted == self._subscribed:
-            return
-        self._subscribed = wanted
-        if wanted:
-            log.info("subscribing to %s", ", ".join(wanted))
-            self._consumer.subscribe(
-                wanted, on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
-            )
-        else:
-            log.warning("none of these topics exists yet: %s", ", ".join(names))
-            self._consumer.unsubscribe()
-
-    def _wanted(self) -> list[str]:
-        settings = self._settings
-        names = list(settings.topics)
-        if settings.topic_template is not None:
-            names += nightly_topics(
-                settings.topic_template, settings.programids, settings.nights, time.time()
-            )
-        if settings.redrive_topic is not None:
-            names.append(settings.redrive_topic)
-        return list(dict.fromkeys(names))
-
     def _on_assign(self, consumer: Consumer, assigned: list[Any]) -> None:
         """Take the partitions paused; `_place` moves them to their start and lets them go."""
         partitions = [TopicPartition(p.topic, p.partition) for p in assigned]
@@ -268,10 +239,15 @@ class KafkaSource:
             starts = self._starts.find(sorted(self._assigned)) if self._assigned else {}
             for tp in self._astray:
                 starts[tp] = self._starts.resume(tp, self._positions[tp], self.replayed_below(tp))
+            first = [position_of(tp, start.position) for tp, start in starts.items() if start.first]
+            if first:
+                _check_each(self._consumer.commit(offsets=first, asynchronous=False))
             for tp, start in starts.items():
                 self._consumer.seek(position_of(tp, start.position))
             self._consumer.resume([position_of(tp, 0) for tp in self._assigned])
         except KafkaException as error:
+            if error.args[0].code() in _REJOINING:
+                return
             raise classified(error.args[0]) from error
         self._drop_held(starts.keys())
         for tp, start in starts.items():
@@ -301,3 +277,10 @@ class KafkaSource:
         if self._paused:
             self._consumer.resume([position_of(tp, 0) for tp in self._positions])
             self._paused = False
+
+
+def _check_each(answers: Iterable[Any]) -> None:
+    """Raise KafkaException for the first partition whose offset was not taken."""
+    for answer in answers:
+        if answer.error is not None:
+            raise KafkaException(answer.error)
