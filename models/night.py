@@ -16,7 +16,7 @@ from models.simulate import (
     draw_object,
 )
 
-PLANTED_POINTS = 25
+PLANTED_POINTS = 45
 """A planted oddity has at least this many points: fewer show no shape."""
 
 NIGHT_HOURS = (4.8, 11.5)

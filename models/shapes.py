@@ -23,14 +23,16 @@ TWO_PI = 2.0 * np.pi
 class Kind:
     """A class of sources.
 
-    `share` of an ordinary night; `reference`: range of the reference source's r magnitude,
-    None where there is none (a transient); `colour`: g - r of that source.
+    `share` of an ordinary night; `reference`: range of the source's mean r magnitude, None
+    where there is no reference source (a transient); `colour`: g - r of that source; `state`:
+    what the source was at when the reference was taken, mag relative to its mean.
     """
 
     shape: Shape
     share: float
     reference: tuple[float, float] | None
     colour: tuple[float, float] = (0.1, 0.6)
+    state: float = 0.0
 
 
 def phase_of(rng: np.random.Generator, t: Float64, period: float) -> Float64:

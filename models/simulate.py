@@ -158,7 +158,7 @@ def _sources(
     mean = rng.uniform(*spec.reference)
     truth = _flux(mean + colour + scale * relative)
     # A reference is a stack of exposures taken before, at one state of the source or another.
-    state = rng.normal(0, 0.03)
+    state = rng.normal(spec.state, 0.03)
     reference = {}
     for band in BANDS:
         magnitude = round(mean + float(rng.normal(0, 0.005)) + state, 3)
