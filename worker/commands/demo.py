@@ -17,6 +17,7 @@ import click
 
 from worker.commands.options import json_option
 from worker.errors import AnomalyWorkerError
+from worker.ledger import Report, check
 
 TOPIC = "simulated.alerts"
 OUT = "simulated.anomaly"
@@ -115,7 +116,6 @@ def rank_night(night: DemoNight) -> tuple[list[Ranked], dict[str, int]]:
     from worker.embedded import EmbeddedRedis
     from worker.encode import read_container
     from worker.kafka import MockCluster, read_all
-    from worker.ledger import check
     from worker.metrics import Metrics
     from worker.topics import Topics
 
@@ -136,7 +136,11 @@ def rank_night(night: DemoNight) -> tuple[list[Ranked], dict[str, int]]:
         common, topics = settings.kafka.common, Topics(OUT)
         scores = [read_container(r.value or b"") for r in read_all(common, topics.scores)]
         books = [read_container(r.value or b"") for r in read_all(common, topics.ledger)]
-    report = check(books)
+    return order(scores), balanced_counts(check(books), len(night.packets))
+
+
+def balanced_counts(report: Report, sent: int) -> dict[str, int]:
+    """The ledger's counts; AnomalyWorkerError unless they account for every record sent."""
     counts = {
         "records": report.records,
         "scored": report.total("emitted") + report.total("withheld"),
@@ -146,12 +150,10 @@ def rank_night(night: DemoNight) -> tuple[list[Ranked], dict[str, int]]:
         "emitted": report.total("emitted"),
     }
     accounted = sum(counts[name] for name in ("scored", "skipped", "duplicates", "dead_letters"))
-    if not report.balanced or not len(night.packets) == report.records == accounted:
-        raise AnomalyWorkerError(
-            f"the books do not balance: {len(night.packets)} records sent, {counts}; "
-            + "; ".join(report.faults)
-        )
-    return order(scores), counts
+    if not report.balanced or not sent == report.records == accounted:
+        faults = "; ".join(report.faults)
+        raise AnomalyWorkerError(f"the books do not balance: {sent} sent, {counts}; {faults}")
+    return counts
 
 
 def seed_history(settings: Any, history: Sequence[bytes]) -> None:

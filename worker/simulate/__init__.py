@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
+from itertools import compress
 
 import numpy as np
 from numpy.typing import NDArray
@@ -69,7 +70,8 @@ def simulate_packets(
     if not objects:
         raise ValueError("a night needs at least one object")
     rng = np.random.default_rng([seed, 1])
-    night = night_of_jd(max(float(o.jd[-1]) for o in objects), LONGITUDE)
+    end = max(float(o.jd[-1]) for o in objects)
+    night = night_of_jd(end, LONGITUDE)
     prefix = f"SIM{night[2:4]}"
     stamps = make_stamps(rng, STAMPS)
     packets: list[tuple[float, bytes]] = []
@@ -85,11 +87,10 @@ def simulate_packets(
         carriers = _carriers(exposures, rows)
         earlier = write_packets(exposures, place, carriers, None)
         history += zip(exposures.jd[carriers].tolist(), earlier, strict=True)
-        scored = [_will_be_scored(exposures, place, row) for row in rows]
-        repeated += [v for v, good in zip(values, scored, strict=True) if good]
+        scored = (_will_be_scored(exposures, place, row) for row in rows)
+        repeated += compress(values, scored)
         names.append(name)
-    end = max(jd for jd, _ in packets)
-    for number in range(len(objects), len(objects) + round(ASTEROID_SHARE * len(objects))):
+    for number in range(len(objects), round((1 + ASTEROID_SHARE) * len(objects))):
         name = prefix + scattered_letters(number, seed)
         packets.append(_asteroid(rng, number, name, end, stamps[number % STAMPS]))
     return SimulatedNight(
