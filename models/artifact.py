@@ -31,7 +31,8 @@ def verify(directory: Path) -> str:
         lines = (directory / SUMS).read_text(encoding="utf-8").splitlines()
     except OSError as error:
         raise ArtifactError(f"no artefact: {error.strerror}") from error
-    listed = dict(reversed(line.split("  ", 1)) for line in lines if "  " in line)
+    pairs = (line.split("  ", 1) for line in lines if "  " in line)
+    listed = {name: digest for digest, name in pairs}
     present = {path.name for path in _files(directory)}
     if listed.keys() != present:
         raise ArtifactError(f"files differ from {SUMS}: {sorted(listed.keys() ^ present)}")

@@ -112,7 +112,7 @@ def load_curves(paths: Iterable[Path], *, commercial: bool = True) -> CurveSet:
                 text["class"],
                 text["class_group"],
                 text["mag_kind"] == "apparent",
-            )  # fmt: skip
+            )
         )
     return _clean(concatenate(sets))
 

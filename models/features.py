@@ -46,7 +46,7 @@ FLOOR = 1e-4
 """Smallest amplitude, scatter or chi-square that a logarithm sees."""
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@numba.njit(cache=True, nogil=True)
 def side_features(offsets: Int64, jd: Float64, mag: Float64, err: Float64) -> Float64:
     """Side features per ragged curve, (B, len(SIDE_NAMES)) float64; NaN where undefined.
 
@@ -61,7 +61,7 @@ def side_features(offsets: Int64, jd: Float64, mag: Float64, err: Float64) -> Fl
     return out
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@numba.njit(cache=True, nogil=True)
 def _side(jd: Float64, mag: Float64, err: Float64, out: Float64) -> None:
     n = len(mag)
     centred = mag - mag.mean()
@@ -88,7 +88,7 @@ def _side(jd: Float64, mag: Float64, err: Float64, out: Float64) -> None:
     _sequence(jd, centred, residual, std, out)
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@numba.njit(cache=True, nogil=True)
 def _distribution(ordered: Float64, mag: Float64, std: float, out: Float64) -> None:
     """Shape of the magnitudes' distribution, whatever their order."""
     low, high = _quantile(ordered, 0.025), _quantile(ordered, 0.975)
@@ -103,7 +103,7 @@ def _distribution(ordered: Float64, mag: Float64, std: float, out: Float64) -> N
     out[13] = math.log10(max((ordered[-1] - median) / max(middle, FLOOR), 0.01))
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@numba.njit(cache=True, nogil=True)
 def _sequence(jd: Float64, centred: Float64, residual: Float64, std: float, out: Float64) -> None:
     """Order in time: trend, steepest step, correlation of neighbours, curvature."""
     days = jd - jd.mean()
@@ -121,7 +121,7 @@ def _sequence(jd: Float64, centred: Float64, residual: Float64, std: float, out:
     out[16] = math.copysign(math.log10(1.0 + abs(out[16])), out[16])
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@numba.njit(cache=True, nogil=True)
 def _quantile(ordered: Float64, share: float) -> float:
     place = share * (len(ordered) - 1)
     low = int(place)

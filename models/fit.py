@@ -171,18 +171,19 @@ def _fit_heads(
     rng: np.random.Generator, x: dict[str, Any], y: dict[str, Int64], weight: Float64, seed: int
 ) -> Heads:
     config = HeadConfig(inputs=x["fit"].shape[1])
-    tensors = [torch.from_numpy(a) for a in (x["fit"], y["fit"])]
-    validation = [torch.from_numpy(a) for a in (x["val"], y["val"])]
+    fit_x, fit_y, val_x, val_y = (
+        torch.from_numpy(table[part]) for part in ("fit", "val") for table in (x, y)
+    )
     svdd, centres, classifiers = [], [], []
     for number in range(SEEDS):
         plan = TrainPlan(seed=seed + number)
-        body, centre = fit_mcdsvdd(*tensors, weight, *validation, config, plan)
+        body, centre = fit_mcdsvdd(fit_x, fit_y, weight, val_x, val_y, config, plan)
         svdd.append(body)
         centres.append(centre)
-        classifiers.append(fit_classifier(*tensors, weight, *validation, config, plan))
+        classifiers.append(fit_classifier(fit_x, fit_y, weight, val_x, val_y, config, plan))
         log.info("heads of seed %d fitted", plan.seed)
     rows = _reference_rows(rng, y["fit"], weight)
-    return Heads(config, svdd, centres, classifiers, tensors[0][rows], tensors[1][rows])
+    return Heads(config, svdd, centres, classifiers, fit_x[rows], fit_y[rows])
 
 
 def _reference_rows(rng: np.random.Generator, y: Int64, weight: Float64) -> Int64:

@@ -6,6 +6,7 @@ those of the specification (section 11): centres from one pass in evaluation mod
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -49,7 +50,7 @@ class Body(nn.Module):
         super().__init__()
         sizes = (config.inputs, *config.widths)
         layers: list[nn.Module] = []
-        for before, after in zip(sizes[:-1], sizes[1:], strict=True):
+        for before, after in pairwise(sizes):
             layers += [nn.Linear(before, after), nn.BatchNorm1d(after), nn.LeakyReLU(0.01)]
         layers.append(nn.Linear(sizes[-1], config.latent, bias=False))
         self.layers = nn.Sequential(*layers)
@@ -68,7 +69,7 @@ class Autoencoder(nn.Module):
         self.body = Body(config)
         sizes = (config.latent, *reversed(config.widths))
         layers: list[nn.Module] = []
-        for before, after in zip(sizes[:-1], sizes[1:], strict=True):
+        for before, after in pairwise(sizes):
             layers += [nn.Linear(before, after), nn.BatchNorm1d(after), nn.LeakyReLU(0.01)]
         self.decoder = nn.Sequential(*layers, nn.Linear(sizes[-1], config.inputs))
 
@@ -119,7 +120,7 @@ def fit_mcdsvdd(
     def validate() -> float:
         with torch.no_grad():
             own = ((body(x_val) - centres[y_val]) ** 2).sum(1)
-            return float(torch.stack([own[y_val == k].mean() for k in y_val.unique()]).mean())
+            return _class_balanced(own, y_val)
 
     _train(body, body.parameters(), loss, validate, weight, plan, rng)
     return body, centres
@@ -141,11 +142,16 @@ def fit_classifier(
     def validate() -> float:
         with torch.no_grad():
             own = functional.cross_entropy(output(body(x_val)), y_val, reduction="none")
-            return float(torch.stack([own[y_val == k].mean() for k in y_val.unique()]).mean())
+            return _class_balanced(own, y_val)
 
     parameters = [*body.parameters(), *output.parameters()]
     _train(body, iter(parameters), loss, validate, weight, plan, rng, decay=1e-2)
     return body
+
+
+def _class_balanced(loss: Tensor, y: Tensor) -> float:
+    """Mean over the classes that occur of each one's mean loss."""
+    return float(np.mean([float(loss[y == k].mean()) for k in sorted(set(y.tolist()))]))
 
 
 def _train_autoencoder(

@@ -88,7 +88,7 @@ def _fast_size(size: int) -> int:
     return min(m << max(0, math.ceil(math.log2(size / m))) for m in (1, 3, 5))
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@numba.njit(cache=True, nogil=True)
 def spread(time: Float64, weighted: Float64, bounds: Int64, step: float, size: int) -> Float32:
     """Spread each segment's values over a regular grid (S, size) with a compact kernel.
 
@@ -106,7 +106,7 @@ def spread(time: Float64, weighted: Float64, bounds: Int64, step: float, size: i
     return cells
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@numba.njit(cache=True, nogil=True)
 def _segments(time: Float64, weight: Float64) -> tuple[Int64, Float64, float]:
     """Bounds and summed weights of at least one segment, and the segments' length [d]."""
     span = max(time[-1], 1.0)
@@ -122,7 +122,7 @@ def _segments(time: Float64, weight: Float64) -> tuple[Int64, Float64, float]:
     return bounds, share, length
 
 
-@numba.njit(cache=True, nogil=True, fastmath=True)  # type: ignore[untyped-decorator]
+@numba.njit(cache=True, nogil=True, fastmath=True)
 def _sum_power(spectrum: Complex64, correction: Float32, share: Float64) -> Float32:
     """Power summed over segments, each in units of its own weight."""
     power = np.zeros(spectrum.shape[1], np.float32)
@@ -136,7 +136,7 @@ def _sum_power(spectrum: Complex64, correction: Float32, share: Float64) -> Floa
     return power
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@numba.njit(cache=True, nogil=True)
 def _candidates(power: Float32) -> Int64:
     """Indices of the highest local maxima, at most CANDIDATES."""
     best = np.full(CANDIDATES, -1, np.int64)
@@ -158,7 +158,7 @@ def _candidates(power: Float32) -> Int64:
     return best[best >= 0]
 
 
-@numba.njit(cache=True, nogil=True, fastmath=True)  # type: ignore[untyped-decorator]
+@numba.njit(cache=True, nogil=True, fastmath=True)
 def exact_power(time: Float64, centred: Float64, weight: Float64, frequency: float) -> float:
     """Floating-mean power at one frequency: explained weighted sum of squares."""
     c_mean = s_mean = yc = ys = cc = cs = 0.0
@@ -188,7 +188,7 @@ def best_frequency(time: Float64, centred: Float64, weight: Float64) -> tuple[fl
     return float(result[0]), float(result[1])
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@numba.njit(cache=True, nogil=True)
 def _refine(
     time: Float64, centred: Float64, weight: Float64, coarse: float, power: Float32
 ) -> tuple[float, float]:
@@ -208,7 +208,7 @@ def _refine(
     return _polish(time, centred, weight, best, height, fine)
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@numba.njit(cache=True, nogil=True)
 def _polish(
     time: Float64, centred: Float64, weight: Float64, best: float, height: float, step: float
 ) -> tuple[float, float]:
@@ -222,7 +222,7 @@ def _polish(
     return best, height
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@numba.njit(cache=True, nogil=True)
 def fit_harmonics(
     time: Float64, centred: Float64, weight: Float64, frequency: float
 ) -> tuple[Float64, float]:
@@ -257,7 +257,7 @@ def fit_harmonics(
     return solution, max(total - 2.0 * explained + quadratic, 0.0)
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@numba.njit(cache=True, nogil=True)
 def _cholesky_solve(matrix: Float64, right: Float64) -> Float64:
     """Solution for a positive definite matrix given by its lower triangle."""
     n = len(right)
@@ -280,7 +280,7 @@ def _cholesky_solve(matrix: Float64, right: Float64) -> Float64:
     return x
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@numba.njit(cache=True, nogil=True)
 def _model(coefficients: Float64) -> Float64:
     """The harmonic series at PHASES equal steps of its period, without the constant."""
     values = np.zeros(PHASES)
@@ -305,7 +305,7 @@ def describe_period(time: Float64, mag: Float64, err: Float64, out: Float64) -> 
     _describe(elapsed, centred, weight, frequency, power / total, out)
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@numba.njit(cache=True, nogil=True)
 def _describe(
     elapsed: Float64,
     centred: Float64,
@@ -326,7 +326,7 @@ def _describe(
     out[11] = _folded_eta(elapsed * frequency, centred, total)
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@numba.njit(cache=True, nogil=True)
 def _ratios(coefficients: Float64, out: Float64) -> None:
     """Amplitude ratios of the harmonics, and their phases against the first, ratio-weighted."""
     amplitude = np.empty(3)
@@ -342,7 +342,7 @@ def _ratios(coefficients: Float64, out: Float64) -> None:
     out[7], out[8], out[9] = r31, r31 * math.cos(phi31), r31 * math.sin(phi31)
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@numba.njit(cache=True, nogil=True)
 def _shape(single: Float64, double: Float64, out: Float64) -> None:
     """Amplitude, difference of the two minima, time spent faint, and rise of the folded curve."""
     out[10] = math.log10(max(single.max() - single.min(), FLOOR))
@@ -356,7 +356,7 @@ def _shape(single: Float64, double: Float64, out: Float64) -> None:
     out[14] = ((single.argmin() - single.argmax()) % PHASES) / PHASES
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@numba.njit(cache=True, nogil=True)
 def _folded_eta(cycles: Float64, centred: Float64, total: float) -> float:
     """Von Neumann's ratio of the curve in order of phase; small when the fold is clean."""
     order = np.argsort(cycles - np.floor(cycles))

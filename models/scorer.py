@@ -119,7 +119,7 @@ class Scorer:
         raw, embedding = raw_inputs(self._embedder, offsets, jd, mag, err)
         x = self._scaling.apply(raw)
         out = self._heads(x)
-        finite = np.isfinite(embedding).all(axis=1)
+        finite = np.asarray(np.isfinite(embedding).all(axis=1))
         return self._scores(raw, x, out, embedding, finite)
 
     def p_values(self, survey: str, kind: UInt8, n_points: Int64, scores: Scored) -> PValues:

@@ -96,6 +96,15 @@ class Metrics:
         for outcome, count in counts.items():
             self.records.labels(outcome).inc(count)
 
+    def outcome_totals(self) -> dict[str, int]:
+        """Records per outcome since the start."""
+        return {
+            sample.labels["outcome"]: int(sample.value)
+            for metric in self.records.collect()
+            for sample in metric.samples
+            if sample.name.endswith("_total")
+        }
+
     def stage_totals(self) -> dict[str, float]:
         """Seconds spent per stage since the start."""
         return {

@@ -5,12 +5,13 @@ import uuid
 from dataclasses import dataclass
 from typing import Any
 
-from confluent_kafka import Producer
+from confluent_kafka import Consumer, Producer
+from confluent_kafka import TopicPartition as Position
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from worker.batch import BatchLimits
 from worker.kafka import AtLeastOnceSink, KafkaSource, SourceSettings, TransactionalSink, read_all
-from worker.types import TopicPartition
+from worker.types import Message, TopicPartition
 
 QUICK = {"heartbeat.interval.ms": 300, "fetch.wait.max.ms": 20}
 
@@ -83,6 +84,10 @@ class Marks(dict):
         return {tp: self.get(tp) for tp in partitions}
 
 
+def numbers(count, start=0):
+    return [str(n).encode() for n in range(start, start + count)]
+
+
 def pull(source, count, seconds=40):
     """Batches until they hold `count` records, the empty ones left out."""
     batches = []
@@ -116,3 +121,14 @@ def nothing_more(source, polls=5):
 
 def partitions(topic, count=2):
     return [TopicPartition(topic, number) for number in range(count)]
+
+
+def copies(batch, out):
+    return [Message(out, None, value, (("h", b"1"),)) for value in batch.values]
+
+
+def committed(broker, group, topic):
+    consumer = Consumer({**broker.config, "group.id": group, "isolation.level": "read_committed"})
+    (position,) = consumer.committed([Position(topic, 0)], timeout=30)
+    consumer.close()
+    return position.offset

@@ -5,7 +5,16 @@ from datetime import UTC, datetime
 
 import pytest
 
-from tests.contract.brokers import Broker, Marks, nothing_more, partitions, pull, rows, values_of
+from tests.contract.brokers import (
+    Broker,
+    Marks,
+    nothing_more,
+    numbers,
+    partitions,
+    pull,
+    rows,
+    values_of,
+)
 from worker.batch import BatchLimits
 from worker.errors import BatchAbortedError, ConfigError, TransientError
 from worker.kafka import MockCluster, produce_all, read_all
@@ -19,25 +28,6 @@ def broker(request):
         return
     with MockCluster() as cluster:
         yield Broker(cluster.bootstrap, cluster)
-
-
-@pytest.fixture
-def opened(broker, unique):
-    """Makes sources of one group and closes them at the end."""
-    sources = []
-
-    def make(*topics, **settings):
-        source = broker.source(*topics, **{"group": unique, **settings})
-        sources.append(source)
-        return source
-
-    yield make
-    for source in sources:
-        source.close()
-
-
-def numbers(count, start=0):
-    return [str(n).encode() for n in range(start, start + count)]
 
 
 class TestBatches:

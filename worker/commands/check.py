@@ -31,7 +31,7 @@ class Finding:
 @click.option("--print-config", is_flag=True, help="Print every value and its origin.")
 @json_option
 def check(
-    config: Path | None, assignments: tuple[str, ...], print_config: bool, as_json: bool
+    config: Path | None, assignments: tuple[str, ...], *, print_config: bool, as_json: bool
 ) -> int:  # fmt: skip
     """Check connections, topics, model, calibration and state."""
     loaded = load_settings(config, assignments)

@@ -103,7 +103,8 @@ def classified(error: KafkaError) -> AnomalyWorkerError:
     """Which of our failures a client's error is."""
     if is_refusal(error):
         return ConfigError(f"kafka: {error.str()}")
-    if error.code() == KafkaError.FENCED_INSTANCE_ID:
+    # A fatal error carries its cause in words only.
+    if error.code() == KafkaError.FENCED_INSTANCE_ID or "group.instance.id" in error.str():
         return RestartRequiredError(
             "another process joined the group with this worker's slot; two workers must not "
             "share a slot (worker.slot)"

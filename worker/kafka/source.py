@@ -5,7 +5,7 @@ import time
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from confluent_kafka import Consumer, KafkaError, KafkaException
+from confluent_kafka import OFFSET_END, Consumer, KafkaError, KafkaException
 
 from worker.batch import Batcher, Received
 from worker.errors import AnomalyWorkerError, BatchAbortedError, ConfigError, TransientError
@@ -210,7 +210,7 @@ class KafkaSource:
     def _on_assign(self, consumer: Consumer, assigned: list[Any]) -> None:
         """Take the partitions paused; `_place` moves them to their start and lets them go."""
         partitions = [TopicPartition(p.topic, p.partition) for p in assigned]
-        nowhere = [position_of(tp, 0) for tp in partitions]
+        nowhere = [position_of(tp, OFFSET_END) for tp in partitions]
         consumer.incremental_assign(nowhere)
         consumer.pause(nowhere)
         self._assigned.update(partitions)
@@ -243,7 +243,7 @@ class KafkaSource:
             if first:
                 _check_each(self._consumer.commit(offsets=first, asynchronous=False))
             for tp, start in starts.items():
-                self._consumer.seek(position_of(tp, start.position))
+                self._move(position_of(tp, start.position))
             self._consumer.resume([position_of(tp, 0) for tp in self._assigned])
         except KafkaException as error:
             if error.args[0].code() in _REJOINING:
@@ -255,6 +255,16 @@ class KafkaSource:
             self._report(tp, start)
         self._assigned.clear()
         self._astray.clear()
+
+    def _move(self, position: Any) -> None:
+        """Go to an offset; a partition whose offset was out of range has stopped and can't seek."""
+        try:
+            self._consumer.seek(position)
+        except KafkaException as error:
+            if error.args[0].code() != KafkaError._STATE:  # noqa: SLF001 - local code
+                raise
+            self._consumer.incremental_unassign([position])
+            self._consumer.incremental_assign([position])
 
     def _report(self, tp: TopicPartition, start: Start) -> None:
         where = f"{tp.topic}/{tp.partition}"

@@ -1,0 +1,81 @@
+"""The run loop without Kafka: files in, messages kept in memory."""
+
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from worker.decode.files import read_files
+from worker.embedded import EmbeddedRedis
+from worker.metrics import Metrics
+from worker.settings import Settings
+from worker.types import Message, RecordBatch, TopicPartition
+
+
+class FileSource:
+    """Records of files, once; sets `stop` behind the last one."""
+
+    def __init__(self, paths: Sequence[Path], stop: threading.Event) -> None:
+        self._batches: Iterator[RecordBatch] = read_files(paths)
+        self._stop = stop
+
+    def poll_batch(self) -> RecordBatch:
+        """The next batch; empty at the end."""
+        batch = next(self._batches, None)
+        if batch is None:
+            self._stop.set()
+            return _empty()
+        return batch
+
+    def replayed_below(self, partition: TopicPartition) -> int:  # noqa: ARG002 - the protocol's
+        """Nothing of a file was committed before."""
+        return 0
+
+    def heartbeat(self) -> None:
+        """There is no membership to keep."""
+
+    def rewind(self) -> None:
+        """A commit in memory can't be aborted."""
+
+
+class MemorySink:
+    """Keeps what would have been published."""
+
+    def __init__(self) -> None:
+        self.messages: list[Message] = []
+
+    def commit(
+        self, messages: Sequence[Message], next_offsets: Mapping[TopicPartition, int]
+    ) -> None:
+        """Keep the messages."""
+        del next_offsets
+        self.messages += messages
+
+    def on(self, topic: str) -> list[Message]:
+        """Messages of one topic."""
+        return [message for message in self.messages if message.topic == topic]
+
+
+def score_files(settings: Settings, paths: Sequence[Path], metrics: Metrics) -> MemorySink:
+    """Run the loop over files with a Redis of its own; returns what it would publish."""
+    from worker.commands.wiring import connect_store, load_scorer, make_loop
+
+    stop, sink = threading.Event(), MemorySink()
+    with EmbeddedRedis() as redis:
+        local = settings.model_copy(
+            update={"redis": settings.redis.model_copy(update={"url": redis.url})}
+        )
+        store = connect_store(local)
+        loop = make_loop(
+            local, FileSource(paths, stop), sink, store, load_scorer(local), metrics, stop,
+            limits={}, single_record=False,
+        )  # fmt: skip
+        loop.run()
+        store.close()
+    return sink
+
+
+def _empty() -> RecordBatch:
+    nothing = np.empty(0, dtype=np.int64)
+    return RecordBatch([], nothing.astype(np.int32), nothing, nothing, [], [], [], {})
