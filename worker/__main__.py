@@ -14,7 +14,9 @@ COMMANDS = {
     "check": "worker.commands.check:check",
     "decode": "worker.commands.decode:decode",
     "score": "worker.commands.score:score",
+    "seed": "worker.commands.seed:seed",
     "simulate": "worker.commands.simulate:simulate",
+    "ledger": "worker.commands.ledger:ledger",
     "bench": "worker.commands.bench:bench",
     "model": "worker.commands.model:model",
 }

@@ -107,6 +107,8 @@ def _add(report: Report, name: tuple[str, str, int], part: Mapping[str, Any]) ->
         label = f"{name[1]}/{name[2]}"
         missing = width - part["records"]
         report.offsets_without_record[label] = report.offsets_without_record.get(label, 0) + missing
+    if part["records"] > width > 0:
+        report.faults.append(f"{where}: {part['records']} records in {width} offsets")
     if width <= 0:
         report.faults.append(f"{where}: the interval is empty or runs backwards")
 

@@ -50,6 +50,12 @@ def packed_points(packets: PacketBatch, rows: Int32) -> tuple[Points, UInt8, Int
     )
 
 
+def copied_points(detections: Detections, known_since: Float64) -> Points:
+    """Detections that came without their own packet: any packet's own values beat them."""
+    rows = np.arange(len(known_since))
+    return _pack(detections, rows, known_since, np.full(len(rows), np.nan), own=False)
+
+
 def merge_points(points: Points, max_points: int) -> Points:
     """One point per candid, sorted by jd and candid, the newest `max_points` kept.
 

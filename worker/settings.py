@@ -71,7 +71,8 @@ def read_secret(path: Path) -> str:
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    # `--set worker.slot=0` and an environment's 0 mean the text.
+    model_config = ConfigDict(frozen=True, extra="forbid", coerce_numbers_to_str=True)
 
 
 class Source(_Section):

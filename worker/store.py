@@ -39,6 +39,7 @@ from worker.types import (
     LightCurves,
     PacketBatch,
     TopicPartition,
+    UInt8,
 )
 
 MARKS = 16
@@ -148,16 +149,21 @@ class Store:
         """
         rows = np.flatnonzero(public).astype(np.int32)
         points, bands, packet = packed_points(packets, rows)
-        names = list(dict.fromkeys(packets.object_id[row] for row in rows.tolist()))
-        index = {name: number for number, name in enumerate(names)}
-        owner = np.array([index[packets.object_id[row]] for row in packet.tolist()], dtype=np.int64)
-        blobs = self._blobs(points, owner * len(BANDS) + bands - min(BANDS), len(names))
+        owners = [packets.object_id[row] for row in packet.tolist()]
+        index = {name: number for number, name in enumerate(dict.fromkeys(owners))}
+        names, blobs = list(index), self._blobs(points, bands, owners, index)
         answers = self._call("merge", lambda: self._merged(names, blobs, next_offsets))
         self._check_marks(answers[len(names) :], next_offsets)
         self._written.update(
             {tp: max(offset, self._written.get(tp, 0)) for tp, offset in next_offsets.items()}
         )
         return light_curves(packets, rows, index, answers[: len(names)])
+
+    def seed(self, object_ids: Sequence[str], points: Any, band: UInt8) -> None:
+        """Merge points that came without a packet; `object_ids` and `band` name each one's key."""
+        index = {name: number for number, name in enumerate(dict.fromkeys(object_ids))}
+        blobs = self._blobs(points, band, object_ids, index)
+        self._call("seed", lambda: self._merged(list(index), blobs, {}))
 
     def claim(
         self,
@@ -242,8 +248,13 @@ class Store:
     def _emissions_key(self, name: str) -> str:
         return f"{self._prefix}emit:{self._group}:{{{name}}}"
 
-    def _blobs(self, points: Any, cell: Int64, objects: int) -> list[bytes]:
+    def _blobs(
+        self, points: Any, band: UInt8, owners: Sequence[str], index: Mapping[str, int]
+    ) -> list[bytes]:
         """The records of each (object, band) as one string, one value per candid."""
+        objects = len(index)
+        owner = np.array([index[name] for name in owners], dtype=np.int64)
+        cell = owner * len(BANDS) + band - min(BANDS)
         order = np.lexsort((points["candid"], points["jd"], cell))
         points, cell = points[order], cell[order]
         bounds = np.searchsorted(cell, np.arange(objects * len(BANDS) + 1))

@@ -77,9 +77,12 @@ def settled(bootstrap, out):
     return sum(p["records"] for book in books for p in book["partitions"])
 
 
-def wait_until(condition, seconds, what):
+def wait_until(condition, seconds, what, *running):
+    """Wait for a condition while these workers run; AssertionError says what went wrong."""
     deadline = time.monotonic() + seconds
     while not condition():
+        for worker in running:
+            assert worker.process.poll() is None, f"the worker ended:\n{worker.tail()}"
         assert time.monotonic() < deadline, f"waited {seconds} s for {what}"
         time.sleep(0.3)
 

@@ -23,7 +23,6 @@ TOPIC = "simulated.alerts"
 OUT = "simulated.anomaly"
 PARTITIONS = 8
 TOP = 10
-SEED_BATCH = 256
 PRODUCE_BATCH = 64
 
 MAX_LAG = 512
@@ -158,28 +157,13 @@ def balanced_counts(report: Report, sent: int) -> dict[str, int]:
 
 def seed_history(settings: Any, history: Sequence[bytes]) -> None:
     """Fill the state with the months before; nothing is scored or produced."""
-    import numpy as np
-
+    from worker.commands.seed import seed_packets
     from worker.commands.wiring import connect_store, make_decoder
-    from worker.types import RecordBatch, TopicPartition
+    from worker.decode.files import record_batches
 
-    decoder, store = make_decoder(settings), connect_store(settings)
-    partition = TopicPartition("history", 0)
-    for start in range(0, len(history), SEED_BATCH):
-        values = history[start : start + SEED_BATCH]
-        count = len(values)
-        batch = RecordBatch(
-            partitions=[partition],
-            source=np.zeros(count, dtype=np.int32),
-            offsets=np.arange(start, start + count, dtype=np.int64),
-            timestamps_ms=np.full(count, -1, dtype=np.int64),
-            values=values,
-            keys=[None] * count,
-            headers=[()] * count,
-            starts={partition: start},
-        )
-        packets, _ = decoder.decode(batch)
-        store.merge(packets, np.isin(packets.programid, settings.output.programids), {})
+    store = connect_store(settings)
+    batches = record_batches("history", history)
+    seed_packets(store, make_decoder(settings), batches, settings.output.programids)
     store.close()
 
 

@@ -2,6 +2,7 @@
 
 import tarfile
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -22,15 +23,15 @@ def read_files(paths: Sequence[Path]) -> Iterator[RecordBatch]:
     Raises ConfigError when a path can't be opened or an archive is broken.
     """
     for path in paths:
-        batch: list[bytes] = []
-        start = 0
-        for value in _values(path):
-            batch.append(value)
-            if len(batch) == BATCH_RECORDS:
-                yield _record_batch(path.name, start, batch)
-                start, batch = start + len(batch), []
-        if batch:
-            yield _record_batch(path.name, start, batch)
+        yield from record_batches(path.name, _values(path))
+
+
+def record_batches(name: str, values: Iterable[bytes]) -> Iterator[RecordBatch]:
+    """Batches of at most 256 of these values, as records of partition 0 of topic `name`."""
+    start, rest = 0, iter(values)
+    while batch := list(islice(rest, BATCH_RECORDS)):
+        yield _record_batch(name, start, batch)
+        start += len(batch)
 
 
 def _values(path: Path) -> Iterable[bytes]:
