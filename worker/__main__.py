@@ -17,6 +17,10 @@ COMMANDS = {
     "seed": "worker.commands.seed:seed",
     "simulate": "worker.commands.simulate:simulate",
     "ledger": "worker.commands.ledger:ledger",
+    "rank": "worker.commands.rank:rank",
+    "top": "worker.commands.top:top",
+    "vote": "worker.commands.vote:vote",
+    "schema": "worker.commands.schema:schema",
     "bench": "worker.commands.bench:bench",
     "model": "worker.commands.model:model",
 }

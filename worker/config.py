@@ -20,7 +20,7 @@ from worker.settings import ENV_PREFIX, Settings, flatten, librdkafka_table
 __all__ = ["LoadedSettings", "Settings", "load_settings", "masked"]
 
 MASK = "********"
-SECRET_WORDS = ("password", "secret", "token", "key.pem")
+SECRET_WORDS = ("password", "secret", "token", "key.pem", "webhook_url")
 
 
 @dataclass(frozen=True, slots=True)

@@ -148,6 +148,17 @@ class Output(_Section):
     create_topics: bool = False
 
 
+class Ranking(_Section):
+    """The night's order, kept by `rank`."""
+
+    votes: Literal["mark", "lower", "hide"] = Field(
+        "mark", description="objects that people dismissed: shown, put last, or left out"
+    )
+    webhook_url: str | None = Field(None, description="Slack-compatible; told of each night's end")
+    webhook_url_file: Path | None = Field(None, description="file that holds the URL")
+    webhook_rows: int = Field(10, ge=1, le=40, description="rows of the message")
+
+
 class DeadLetters(_Section):
     """When dead letters stop the worker."""
 
@@ -190,6 +201,7 @@ class Settings(BaseSettings):
     redis: Redis = Redis()
     model: Model = Model()
     output: Output = Output()
+    ranking: Ranking = Ranking()
     dead_letters: DeadLetters = DeadLetters()
     worker: Worker = Worker()
     kafka: Kafka = Kafka()
@@ -203,6 +215,12 @@ class Settings(BaseSettings):
     def redis_url(self) -> str:
         """The URL itself, from its file where one is named."""
         return read_secret(self.redis.url_file) if self.redis.url_file else self.redis.url
+
+    @property
+    def webhook_url(self) -> str | None:
+        """The webhook itself, from its file where one is named."""
+        file = self.ranking.webhook_url_file
+        return read_secret(file) if file else self.ranking.webhook_url
 
     @property
     def batch_limits(self) -> BatchLimits:

@@ -38,6 +38,11 @@ class Topics:
         """The night's order, compacted."""
         return f"{self.out}.ranking"
 
+    @property
+    def votes(self) -> str:
+        """What people say about objects, compacted."""
+        return f"{self.out}.votes"
+
 
 @dataclass(frozen=True, slots=True)
 class TopicSpec:
@@ -64,6 +69,7 @@ def output_specs(topics: Topics, partitions: int, replication: int) -> list[Topi
         TopicSpec(topics.redrive, partitions, replication, week),
         TopicSpec(topics.ledger, 1, replication, month),
         TopicSpec(topics.ranking, 1, replication, compacted),
+        TopicSpec(topics.votes, 1, replication, compacted),
     ]
 
 

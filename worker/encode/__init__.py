@@ -1,4 +1,4 @@
-"""Columns to messages: alerts, slim scores, dead letters, the ledger, the ranking."""
+"""Columns to messages: alerts, slim scores, dead letters, the ledger."""
 
 import hashlib
 import uuid
@@ -8,6 +8,7 @@ from typing import Any, Literal
 import numpy as np
 
 from worker.encode.avro import ContainerWriter, read_container, schema_text
+from worker.encode.night import write_ranking, write_vote
 from worker.encode.packet import (
     CUTOUTS,
     PacketReader,
@@ -23,6 +24,7 @@ from worker.topics import Topics
 from worker.types import (
     BANDS,
     DeadLetter,
+    Emission,
     EmittedBy,
     MagnitudeKind,
     Message,
@@ -31,7 +33,7 @@ from worker.types import (
     ScoredBatch,
 )
 
-__all__ = ["Encoder", "read_container", "schema_text", "write_ranking"]
+__all__ = ["Encoder", "read_container", "schema_text", "write_ranking", "write_vote"]
 
 NAMESPACE = uuid.UUID("49bf3aa9-fed6-5d9b-a67f-afd0d9680a09")
 """Of `_id`; fixed for ever, and written in the schema's doc."""
@@ -42,6 +44,7 @@ OVERHEAD_BYTES = 512
 
 DEFAULT_LIMIT_BYTES = 1_000_000
 FEW_POINTS = 10
+EMISSION_DAYS = 90.0
 
 Fields = dict[str, Any]
 
@@ -116,6 +119,7 @@ class Encoder:
             "band": BANDS[int(packets.band[packet])],
             "magpsf": float(packets.magpsf[packet]),
             "outcome": batch.judgement.outcome[row].removeprefix("withheld."),
+            "emissions_90d": _recent(batch.claims.emissions[row], float(packets.jd[packet])),
             **self._verdict(batch, row, now_ms),
         }
         return self._message(self._topics.scores, self._score, record, record)
@@ -281,12 +285,9 @@ class Encoder:
         return self._classes[int(index)] if int(index) >= 0 else None
 
 
-def write_ranking(topics: Topics, content: Mapping[str, Any]) -> Message:
-    """The ranking of one night; its key is survey/night."""
-    writer = ContainerWriter("ranking")
-    key = f"{content['survey']}/{content['night']}".encode()
-    headers = (("_format", b"avro"), ("schema", writer.label.encode()))
-    return Message(topics.ranking, key, writer.write(dict(content)), headers)
+def _recent(emissions: Sequence[Emission], jd: float) -> int:
+    """Emissions of the 90 days before an epoch."""
+    return sum(jd - EMISSION_DAYS <= e.jd < jd for e in emissions)
 
 
 def _flags(batch: ScoredBatch, row: int) -> list[str]:

@@ -16,6 +16,12 @@ import fastavro.schema
 SYNC = bytes.fromhex("616e6f6d616c792d776f726b65722f76")
 VERSION = "1.0.0"
 
+NAMES = ("score", "anomaly", "ledger", "ranking", "vote")
+"""Released schemas, the most frequent first."""
+
+NAMES_OF_RECORDS = {"alert": "anomaly"}
+"""Where a record's name is not its schema's."""
+
 
 class ContainerWriter:
     """Writes single-record containers of one schema, codec null."""
@@ -23,9 +29,7 @@ class ContainerWriter:
     def __init__(self, name: str) -> None:
         self.label = f"{name}/{VERSION}"
         self.schema: Any = parsed_schema(name)
-        stream = io.BytesIO()
-        fastavro.writer(stream, self.schema, [], sync_marker=SYNC)
-        self._header = stream.getvalue()
+        self._header = _header(name)
 
     def write(self, record: dict[str, Any]) -> bytes:
         """The container of one record; ValueError when it doesn't fit the schema."""
@@ -37,19 +41,61 @@ class ContainerWriter:
 
 @cache
 def schema_text(name: str) -> str:
-    """The released schema (`anomaly`, `score`, `ledger`, `ranking`) as it stands on disk."""
+    """The released schema (one of NAMES) as it stands on disk."""
     return (files("worker") / "schemas" / f"{name}-{VERSION}.avsc").read_text(encoding="utf-8")
+
+
+def schema_json(name: str) -> dict[str, Any]:
+    """The same as JSON."""
+    schema: dict[str, Any] = json.loads(schema_text(name))
+    return schema
 
 
 @cache
 def parsed_schema(name: str) -> Any:
     """The same, parsed."""
-    return fastavro.schema.parse_schema(json.loads(schema_text(name)))
+    return fastavro.schema.parse_schema(schema_json(name))
 
 
 def read_container(value: bytes) -> dict[str, Any]:
-    """The one record of a container that this worker wrote."""
-    record = next(fastavro.reader(io.BytesIO(value)))
+    """The one record of a container that this worker wrote; ValueError when it is none.
+
+    Records of older releases come out with the fields of this one.
+    """
+    try:
+        for name in NAMES:
+            header = _header(name)
+            if value.startswith(header):
+                return _read_body(name, value, len(header))
+        return _read_foreign(value)
+    except Exception as error:  # damaged Avro fails in many ways
+        raise ValueError(f"no record of this worker: {error!r}") from error
+
+
+@cache
+def _header(name: str) -> bytes:
+    stream = io.BytesIO()
+    fastavro.writer(stream, parsed_schema(name), [], sync_marker=SYNC)
+    return stream.getvalue()
+
+
+def _read_body(name: str, value: bytes, start: int) -> dict[str, Any]:
+    """The record behind a known header: there is no schema to parse."""
+    stream = io.BytesIO(value)
+    stream.seek(start)
+    count, _size = (fastavro.schemaless_reader(stream, "long", None) for _ in range(2))
+    record = fastavro.schemaless_reader(stream, parsed_schema(name), None)
+    if count != 1 or stream.read() != SYNC or not isinstance(record, dict):
+        raise ValueError("not one record")
+    return record
+
+
+def _read_foreign(value: bytes) -> dict[str, Any]:
+    """The record of another release, or of another tool that copied ours."""
+    written = fastavro.reader(io.BytesIO(value)).writer_schema
+    name = written["name"].rpartition(".")[2] if isinstance(written, dict) else ""
+    reader = fastavro.reader(io.BytesIO(value), parsed_schema(NAMES_OF_RECORDS.get(name, name)))
+    record = next(reader)
     if not isinstance(record, dict):
         raise TypeError("the container holds no record")
     return record

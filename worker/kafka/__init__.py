@@ -4,7 +4,7 @@ from worker.kafka.admin import create_topics, message_limits, missing_topics
 from worker.kafka.client import SourceSettings
 from worker.kafka.mock import MockCluster
 from worker.kafka.producer import produce_all
-from worker.kafka.reader import read_all
+from worker.kafka.reader import Read, TopicReader, read_all
 from worker.kafka.sink import AtLeastOnceSink, TransactionalSink
 from worker.kafka.source import KafkaSource
 
@@ -12,7 +12,9 @@ __all__ = [
     "AtLeastOnceSink",
     "KafkaSource",
     "MockCluster",
+    "Read",
     "SourceSettings",
+    "TopicReader",
     "TransactionalSink",
     "create_topics",
     "message_limits",
