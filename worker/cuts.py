@@ -10,7 +10,10 @@ from worker.light_curve import (
     Points,
     corrected,
 )
-from worker.types import Bool, Float64, PacketBatch, PointFlag, UInt8
+from worker.types import Bool, Float64, PacketBatch, PointFlag
+
+SCORES = np.where(np.arange(256) == UNKNOWN_SCORE, np.nan, np.arange(256) / SCORE_STEPS)
+"""Real-bogus scores by what is stored."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,16 +53,19 @@ def judge_packets(packets: PacketBatch, cuts: Cuts) -> list[str | None]:
     return fates
 
 
-def usable_points(points: Points, cuts: Cuts) -> Bool:
-    """Stored points that may enter a window: the same cuts, by what was stored."""
-    rb = _read_score(points["rb"].astype(np.uint8))
-    drb = _read_score(points["drb"].astype(np.uint8))
-    magnitude, _ = corrected(*photometry(points))
+def usable_points(points: Points, apparent: Float64, cuts: Cuts) -> Bool:
+    """Stored points that may enter a window: the same cuts, by what was stored.
+
+    `apparent`: their corrected magnitudes, NaN where there is none.
+    """
+    rb, drb = SCORES[points["rb"]], SCORES[points["drb"]]
     with np.errstate(invalid="ignore"):
-        saturated = magnitude < cuts.saturated_mag
-    public = np.isin(points["programid"], list(cuts.programids))
+        saturated = apparent < cuts.saturated_mag
+    listed = np.zeros(256, dtype=bool)
+    listed[list(cuts.programids)] = True
+    public = listed[points["programid"]]
     asteroid = (points["flags"] & PointFlag.NEAR_ASTEROID) > 0
-    return public & ~_bogus(rb, drb, cuts) & ~asteroid & ~saturated
+    return np.asarray(public & ~_bogus(rb, drb, cuts) & ~asteroid & ~saturated)
 
 
 def photometry(points: Points) -> tuple[Float64, Float64, Float64, Float64, Float64, Bool]:
@@ -72,7 +78,3 @@ def photometry(points: Points) -> tuple[Float64, Float64, Float64, Float64, Floa
 def _bogus(rb: Float64, drb: Float64, cuts: Cuts) -> Bool:
     with np.errstate(invalid="ignore"):
         return np.where(np.isnan(drb), rb < cuts.min_rb, drb < cuts.min_drb)
-
-
-def _read_score(stored: UInt8) -> Float64:
-    return np.where(stored == UNKNOWN_SCORE, np.nan, stored / SCORE_STEPS)

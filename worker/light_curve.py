@@ -4,8 +4,12 @@
 """
 
 import hashlib
+import math
+import struct
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 
+import numba
 import numpy as np
 from numpy.typing import NDArray
 
@@ -24,6 +28,8 @@ from worker.types import (
 )
 
 Points = NDArray[np.void]
+
+_DOUBLE = struct.Struct("<d")
 
 UNKNOWN_SCORE = 255
 SCORE_STEPS = 250
@@ -77,24 +83,45 @@ def merge_points(points: Points, max_points: int) -> Points:
     return np.asarray(merged[order][-max_points:])
 
 
+@numba.njit(cache=True, nogil=True)
 def as_of(
-    points: Points, band: UInt8, starts: Int64, stops: Int64, jd: Float64, candid: Int64
-) -> tuple[Int64, Points, UInt8]:
-    """The curve of each packet's object as of that packet: offsets, points, bands.
+    jds: Float64, known: Float64, candids: Int64, bounds: Int64, jd: Float64, candid: Int64
+) -> tuple[Int64, Int64, UInt8]:  # fmt: skip
+    """The curve of each packet's object as of that packet: offsets, point indices, bands.
 
-    Row *i*'s object has `points[starts[i]:stops[i]]`, sorted by jd and candid. Kept are the
-    packet's own point and the points with jd < its jd that were known by then.
+    `bounds` (P, bands, 2): where the object's points of each band lie in the columns `jds`,
+    `known`, `candids`, sorted by jd and candid there. Kept are the packet's own point and the
+    points with jd < its jd that were known by then, merged over the bands by jd and candid.
     """
-    lengths = stops - starts
-    row = np.repeat(np.arange(len(starts)), lengths)
-    first = np.cumsum(lengths) - lengths
-    index = np.arange(int(lengths.sum())) - np.repeat(first - starts, lengths)
-    seen = points[index]
-    keep = (seen["jd"] < jd[row]) & (seen["known_since"] <= jd[row])
-    keep |= seen["candid"] == candid[row]
-    counts = np.bincount(row[keep], minlength=len(starts))
-    offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
-    return offsets, seen[keep], band[index[keep]]
+    bands = bounds.shape[1]
+    total = 0
+    for row in range(len(jd)):
+        for band in range(bands):
+            total += bounds[row, band, 1] - bounds[row, band, 0]
+    offsets = np.zeros(len(jd) + 1, np.int64)
+    index, fid = np.empty(total, np.int64), np.empty(total, np.uint8)
+    count = 0
+    for row in range(len(jd)):
+        next_of = bounds[row, :, 0].copy()
+        while True:
+            best = -1
+            for band in range(bands):
+                i = next_of[band]
+                if i < bounds[row, band, 1] and (
+                    best < 0
+                    or jds[i] < jds[next_of[best]]
+                    or (jds[i] == jds[next_of[best]] and candids[i] < candids[next_of[best]])
+                ):
+                    best = band
+            if best < 0:
+                break
+            i = next_of[best]
+            next_of[best] += 1
+            if (jds[i] < jd[row] and known[i] <= jd[row]) or candids[i] == candid[row]:
+                index[count], fid[count] = i, best + 1
+                count += 1
+        offsets[row + 1] = count
+    return offsets, index[:count], fid[:count]
 
 
 def curve_hashes(offsets: Int64, points: Points) -> Int64:
@@ -104,12 +131,9 @@ def curve_hashes(offsets: Int64, points: Points) -> Int64:
     """
     facts = points.copy()
     facts["known_since"] = 0.0
-    raw = facts.tobytes()
-    size = POINT.itemsize
-    digests = [
-        hashlib.blake2b(raw[start * size : stop * size], digest_size=64).digest()[:8]
-        for start, stop in zip(offsets[:-1].tolist(), offsets[1:].tolist(), strict=True)
-    ]
+    raw = memoryview(facts.tobytes())
+    bounds = (offsets * POINT.itemsize).tolist()
+    digests = [hashlib.blake2b(raw[a:b]).digest()[:8] for a, b in pairwise(bounds)]
     return np.frombuffer(b"".join(digests), dtype=">i8").astype(np.int64)
 
 
@@ -152,17 +176,16 @@ def light_curves(
     pieces = [piece for answer in answers for piece in answer[: len(BANDS)]]
     lengths = np.array([len(piece) // POINT.itemsize for piece in pieces], dtype=np.int64)
     points = np.frombuffer(b"".join(pieces), dtype=POINT)
-    cell = np.repeat(np.arange(len(pieces)), lengths)
-    owner, band = cell // len(BANDS), (cell % len(BANDS) + min(BANDS)).astype(np.uint8)
-    order = np.lexsort((points["candid"], points["jd"], owner))
-    bounds = np.searchsorted(owner, np.arange(len(answers) + 1))
-    starts, stops = np.zeros(len(packets), np.int64), np.zeros(len(packets), np.int64)
+    ends = np.cumsum(lengths)
+    cells = np.stack([ends - lengths, ends], axis=1).reshape(len(answers), len(BANDS), 2)
     objects = [index[packets.object_id[row]] for row in rows.tolist()]
-    starts[rows], stops[rows] = bounds[objects], bounds[np.array(objects, dtype=np.int64) + 1]
-    offsets, seen, bands = as_of(
-        points[order], band[order], starts, stops, packets.jd, packets.candid
+    bounds = np.zeros((len(packets), len(BANDS), 2), dtype=np.int64)
+    bounds[rows] = cells[objects]
+    jds, known, candids = (
+        np.ascontiguousarray(points[name]) for name in ("jd", "known_since", "candid")
     )
-    return LightCurves(offsets, seen, bands, _late(packets, rows, objects, answers))
+    offsets, seen, bands = as_of(jds, known, candids, bounds, packets.jd, packets.candid)
+    return LightCurves(offsets, points[seen], bands, _late(packets, rows, objects, answers))
 
 
 def _late(
@@ -170,12 +193,14 @@ def _late(
 ) -> Bool:
     """Packets that were new to the state although a newer one of the object was there."""
     late = np.zeros(len(packets), dtype=bool)
-    newest = [float(np.frombuffer(a[-1], "<f8")[0]) if a[-1] else -np.inf for a in answers]
-    added = [set(np.frombuffer(a[-2], "<i8").tolist()) for a in answers]
-    for row, number in zip(rows.tolist(), objects, strict=True):
-        jd = float(packets.jd[row])
-        late[row] = int(packets.candid[row]) in added[number] and newest[number] > jd
-        newest[number] = max(newest[number], jd)
+    newest = [_DOUBLE.unpack(a[-1])[0] if a[-1] else -math.inf for a in answers]
+    added = [a[-2] for a in answers]
+    columns = (rows.tolist(), objects, packets.jd[rows].tolist(), packets.candid[rows].tolist())
+    for row, number, jd, candid in zip(*columns, strict=True):
+        if newest[number] > jd:
+            late[row] = candid in np.frombuffer(added[number], "<i8")
+        else:
+            newest[number] = jd
     return late
 
 

@@ -39,27 +39,28 @@ def cut_windows(
     owner = np.repeat(np.arange(len(packets)), np.diff(curves.offsets))
     wanted = np.zeros(len(packets), dtype=bool)
     wanted[rows] = True
-    usable = usable_points(curves.points, policy.cuts) & wanted[owner]
+    facts = photometry(curves.points)
+    apparent, apparent_err = corrected(*facts)
+    usable = usable_points(curves.points, apparent, policy.cuts) & wanted[owner]
     in_band = usable & (curves.band == packets.band[owner])
-    apparent, apparent_err = corrected(*photometry(curves.points))
     correctable = in_band & np.isfinite(apparent) & (apparent_err > 0)
     total = np.bincount(owner[in_band], minlength=len(packets))
     possible = np.bincount(owner[correctable], minlength=len(packets))
     is_apparent = stellar(packets) & (2 * possible >= total) & (possible > 0)
-    magpsf, sigmapsf, *_, positive = photometry(curves.points)
-    kept = np.where(is_apparent[owner], correctable, in_band & positive & (sigmapsf > 0))
+    magpsf, sigmapsf, *_, positive = facts
+    as_apparent = is_apparent[owner]
+    kept = np.where(as_apparent, correctable, in_band & positive & (sigmapsf > 0))
     counts = np.bincount(owner[kept], minlength=len(packets))
     long_enough = counts >= policy.min_points
     scored = rows[long_enough[rows]]
     kept &= long_enough[owner]
-    mag = np.where(is_apparent[owner], apparent, magpsf)
-    err = np.where(is_apparent[owner], apparent_err, sigmapsf)
+    as_apparent = as_apparent[kept]
     windows = WindowBatch(
         packet=scored.astype(np.int32),
         offsets=_offsets(counts[scored]),
         jd=curves.points["jd"][kept],
-        mag=mag[kept],
-        err=err[kept],
+        mag=np.where(as_apparent, apparent[kept], magpsf[kept]),
+        err=np.where(as_apparent, apparent_err[kept], sigmapsf[kept]),
         kind=np.where(is_apparent[scored], MagnitudeKind.APPARENT, MagnitudeKind.DIFFERENCE).astype(
             np.uint8
         ),

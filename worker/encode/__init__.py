@@ -1,41 +1,25 @@
 """Columns to messages: alerts, slim scores, dead letters, the ledger."""
 
 import hashlib
-import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
+from uuid import UUID
 
 import numpy as np
 
 from worker.encode.avro import ContainerWriter, read_container, schema_text
+from worker.encode.columns import NULL, Cells, doubles, longs, records, same, strings
+from worker.encode.history import bands, detections, forced_points, non_detections
 from worker.encode.night import write_ranking, write_vote
-from worker.encode.packet import (
-    CUTOUTS,
-    PacketReader,
-    candidate,
-    cutouts,
-    detections,
-    forced_points,
-    non_detections,
-    number,
-)
+from worker.encode.packet import CUTOUTS, PacketCopier
+from worker.encode.verdict import Names, percentiles, reasons, verdict
 from worker.outcome import partition_of
 from worker.topics import Topics
-from worker.types import (
-    BANDS,
-    DeadLetter,
-    Emission,
-    EmittedBy,
-    MagnitudeKind,
-    Message,
-    Provenance,
-    RecordBatch,
-    ScoredBatch,
-)
+from worker.types import DeadLetter, Headers, Int64, Message, Provenance, RecordBatch, ScoredBatch
 
 __all__ = ["Encoder", "read_container", "schema_text", "write_ranking", "write_vote"]
 
-NAMESPACE = uuid.UUID("49bf3aa9-fed6-5d9b-a67f-afd0d9680a09")
+NAMESPACE = UUID("49bf3aa9-fed6-5d9b-a67f-afd0d9680a09")
 """Of `_id`; fixed for ever, and written in the schema's doc."""
 
 SHORT_FORM_BYTES = 64 * 1024
@@ -43,10 +27,7 @@ OVERHEAD_BYTES = 512
 """What a record costs in the log beside key, value and headers, generously."""
 
 DEFAULT_LIMIT_BYTES = 1_000_000
-FEW_POINTS = 10
 EMISSION_DAYS = 90.0
-
-Fields = dict[str, Any]
 
 
 class Encoder:
@@ -70,28 +51,44 @@ class Encoder:
         limits: Mapping[str, int] | None = None,
     ) -> None:
         self._topics, self._provenance, self._limits = topics, provenance, limits or {}
-        self._classes, self._input_names = list(classes), list(input_names)
-        self._window, self._programids = window, frozenset(programids)
-        self._cutouts, self._embedding = cutouts, embedding
+        self._names = Names(classes, input_names, window, embedding)
+        self._listed = np.isin(np.arange(256), list(programids))
         self._common = [("_format", b"avro"), ("model", provenance.model.encode())]
         if test:
             self._common.append(("_test", b"true"))
         self._alert, self._score = ContainerWriter("anomaly"), ContainerWriter("score")
         self._ledger = ContainerWriter("ledger")
-        fields = {field["name"]: field["type"] for field in self._alert.schema["fields"]}
-        self._candidate_schema = fields["candidate"]
-        self._packets = PacketReader()
+        self._copier = PacketCopier(self._alert.field("candidate"), cutouts)
 
     def scores(self, batch: ScoredBatch, now_ms: int) -> list[Message]:
         """One slim message per scored window, emitted or withheld."""
-        kinds = ("emitted", "withheld.")
-        rows = [r for r, o in enumerate(batch.judgement.outcome) if o.startswith(kinds)]
-        return [self._score_message(batch, row, now_ms) for row in rows]
+        rows = _rows(batch, ("emitted", "withheld."))
+        outcomes = [batch.judgement.outcome[row].removeprefix("withheld.") for row in rows.tolist()]
+        packets, packet = batch.packets, batch.windows.packet[rows]
+        columns = {
+            **_identity(batch, rows),
+            **{name: doubles(getattr(packets, name)[packet]) for name in _SCORE_FACTS},
+            "band": bands(packets.band[packet]),
+            "outcome": strings(outcomes),
+            "emissions_90d": longs(_emissions_before(batch, rows)),
+            **verdict(batch, rows, self._provenance, self._names, now_ms),
+        }
+        values = self._score.contain(records(self._score.schema, columns))
+        headers = self._headers(batch, rows, self._score.label)
+        return self._messages(self._topics.scores, batch, rows, values, headers)
 
     def alerts(self, batch: ScoredBatch, now_ms: int) -> list[Message]:
-        """One full message per emitted window."""
-        rows = [r for r, o in enumerate(batch.judgement.outcome) if o == "emitted"]
-        return [self._alert_message(batch, row, now_ms) for row in rows]
+        """One full message per emitted window; without stamps where it would be too large."""
+        rows = _rows(batch, ("emitted",))
+        if not len(rows):
+            return []
+        columns = self._alert_columns(batch, rows, now_ms)
+        headers = self._headers(batch, rows, self._alert.label)
+        messages = [
+            self._messages(self._topics.out, batch, rows, self._alert.contain(bodies), headers)
+            for bodies in _with_and_without_stamps(self._alert.schema, columns)
+        ]
+        return [whole if self._fits(whole) else slim for whole, slim in zip(*messages, strict=True)]
 
     def dead_letters(self, records: RecordBatch, dead: Sequence[DeadLetter]) -> list[Message]:
         """The original bytes with the reason in headers; a short form where they are too many."""
@@ -107,140 +104,51 @@ class Encoder:
             (("_format", b"avro"), ("schema", self._ledger.label.encode())),
         )
 
-    def _score_message(self, batch: ScoredBatch, row: int, now_ms: int) -> Message:
-        packet = int(batch.windows.packet[row])
-        packets = batch.packets
-        record = {
-            "objectId": packets.object_id[packet],
-            "candid": int(packets.candid[packet]),
-            "jd": float(packets.jd[packet]),
-            "ra": float(packets.ra[packet]),
-            "dec": float(packets.dec[packet]),
-            "band": BANDS[int(packets.band[packet])],
-            "magpsf": float(packets.magpsf[packet]),
-            "outcome": batch.judgement.outcome[row].removeprefix("withheld."),
-            "emissions_90d": _recent(batch.claims.emissions[row], float(packets.jd[packet])),
-            **self._verdict(batch, row, now_ms),
+    def _alert_columns(self, batch: ScoredBatch, rows: Int64, now_ms: int) -> dict[str, Cells]:
+        packets, packet, listed = batch.packets, batch.windows.packet[rows], self._listed
+        field = self._alert.field
+        anomaly = {
+            **verdict(batch, rows, self._provenance, self._names, now_ms),
+            **reasons(batch, rows, self._names, self._alert.label.rpartition("/")[2]),
         }
-        return self._message(self._topics.scores, self._score, record, record)
-
-    def _alert_message(self, batch: ScoredBatch, row: int, now_ms: int) -> Message:
-        packet = int(batch.windows.packet[row])
-        packets = batch.packets
-        source = self._packets.read(packets, packet)
-        listed = self._programids
-        verdict = {**self._verdict(batch, row, now_ms), **self._reasons(batch, row)}
-        record: Fields = {
-            "schemavsn": source.get("schemavsn") or "",
-            "publisher": source.get("publisher") or "",
-            "objectId": packets.object_id[packet],
-            "candid": int(packets.candid[packet]),
-            "candidate": candidate(self._candidate_schema, source, packets, packet),
-            "prv_candidates": detections(packets, batch.curves, packet, listed),
-            "prv_nondetections": non_detections(packets, packet, listed),
-            "fp_hists": forced_points(packets, packet, listed),
-            "cdsxmatch": source.get("cdsxmatch"),
-            **cutouts(source, self._cutouts),
-            "anomaly": verdict,
-        }
-        message = self._message(self._topics.out, self._alert, record, verdict)
-        if self._fits(message):
-            return message
-        record.update(dict.fromkeys(CUTOUTS))
-        return self._message(self._topics.out, self._alert, record, verdict)
-
-    def _message(
-        self, topic: str, writer: ContainerWriter, record: Fields, verdict: Fields
-    ) -> Message:
-        name = record["objectId"]
-        identity = f"{name}/{record['candid']}/{self._provenance.model_sha256}"
-        headers = [
-            *self._common,
-            ("_id", uuid.uuid5(NAMESPACE, identity).bytes),
-            ("schema", writer.label.encode()),
-        ]
-        if verdict["percentile"] is not None:
-            headers.append(("percentile", f"{verdict['percentile']:.6g}".encode()))
-        return Message(topic, name.encode(), writer.write(record), tuple(headers))
-
-    def _verdict(self, batch: ScoredBatch, row: int, now_ms: int) -> Fields:
-        """What alert and slim score have in common."""
-        scores, pvalues, windows = batch.scores, batch.pvalues, batch.windows
-        record = int(batch.packets.record[windows.packet[row]])
-        partition = partition_of(batch.records, record)
-        p = number(pvalues.p[row])
         return {
-            "survey": self._provenance.survey,
-            "score": float(scores.score[row]),
-            "s1": float(scores.s1[row]),
-            "s_input": float(scores.s_input[row]),
-            "p": p,
-            "p_input": number(pvalues.p_input[row]),
-            "p_provisional": number(pvalues.p_provisional[row]),
-            "percentile": None if p is None else 100 * (1 - p),
-            "nearest_class": self._class(scores.nearest[row]),
-            "n_points": int(windows.n_points[row]),
-            "magnitude_kind": MagnitudeKind(int(windows.kind[row])).name.lower(),
-            "curve_hash": int(windows.curve_hash[row]),
-            "flags": _flags(batch, row),
-            "calibration_sha256": pvalues.calibration_sha256[row],
-            "model": self._provenance.model,
-            "model_version": self._provenance.model_version,
-            "model_sha256": self._provenance.model_sha256,
-            "input_topic": partition.topic,
-            "input_partition": partition.partition,
-            "input_offset": int(batch.records.offsets[record]),
-            "scored_at_ms": now_ms,
+            **_identity(batch, rows),
+            **self._copier.columns(packets, packet),
+            "prv_candidates": detections(
+                _items(field("prv_candidates")), packets, batch.curves, packet, listed
+            ),
+            "prv_nondetections": non_detections(
+                _items(field("prv_nondetections")), packets.non_detections, packet, listed
+            ),
+            "fp_hists": forced_points(_items(field("fp_hists")), packets.forced, packet, listed),
+            "anomaly": records(field("anomaly"), anomaly),
         }
 
-    def _reasons(self, batch: ScoredBatch, row: int) -> Fields:
-        """What only the full alert carries: why, and how far to trust it."""
-        scores, pvalues, windows = batch.scores, batch.pvalues, batch.windows
-        start, stop = windows.offsets[row : row + 2].tolist()
-        record = int(batch.packets.record[windows.packet[row]])
-        ingested_ms = int(batch.records.timestamps_ms[record])
-        return {
-            "schema_version": self._alert.label.rpartition("/")[2],
-            "p_class": number(pvalues.p_class[row]),
-            "p_extrapolated": bool(pvalues.extrapolated[row]),
-            "n_cal": int(pvalues.n_cal[row]),
-            "emitted_by": EmittedBy(int(batch.judgement.emitted_by[row])).name.lower(),
-            "second_class": self._class(scores.second[row]),
-            "class_distances": dict(
-                zip(self._classes, scores.distances[row].tolist(), strict=True)
-            ),
-            "top_inputs": self._top_inputs(batch, row),
-            "neighbours": [
-                {"class": self._classes[c], "distance": d}
-                for c, d in zip(
-                    scores.neighbours[row].tolist(),
-                    scores.neighbour_distances[row].tolist(),
-                    strict=True,
-                )
-            ],
-            "emissions": [
-                {"candid": e.candid, "jd": e.jd, "p": e.p} for e in batch.claims.emissions[row]
-            ],
-            "embedding": scores.embedding[row].tolist() if self._embedding else None,
-            "n_points_band": dict(
-                zip(BANDS.values(), windows.n_points_band[row].tolist(), strict=True)
-            ),
-            "baseline_days": float(windows.jd[stop - 1] - windows.jd[start]),
-            "truncated": stop - start > self._window,
-            "ingested_at_ms": None if ingested_ms < 0 else ingested_ms,
-        }
+    def _headers(self, batch: ScoredBatch, rows: Int64, label: str) -> list[Headers]:
+        packets = batch.packets
+        schema, model = ("schema", label.encode()), self._provenance.model_sha256
+        result: list[Headers] = []
+        ranks = percentiles(batch, rows).tolist()
+        for packet, percentile in zip(batch.windows.packet[rows].tolist(), ranks, strict=True):
+            name = f"{packets.object_id[packet]}/{packets.candid[packet]}/{model}"
+            headers = [*self._common, ("_id", _uuid5(name)), schema]
+            if percentile == percentile:  # noqa: PLR0124 - not NaN
+                headers.append(("percentile", b"%.6g" % percentile))
+            result.append(headers)
+        return result
 
-    def _top_inputs(self, batch: ScoredBatch, row: int) -> list[Fields]:
-        scores = batch.scores
+    def _messages(
+        self,
+        topic: str,
+        batch: ScoredBatch,
+        rows: Int64,
+        values: Sequence[bytes],
+        headers: Sequence[Headers],
+    ) -> list[Message]:
+        names = (batch.packets.object_id[row] for row in batch.windows.packet[rows].tolist())
         return [
-            {"name": self._input_names[i], "value": value, "typical": typical, "z": z}
-            for i, value, typical, z in zip(
-                scores.top_inputs[row].tolist(),
-                scores.top_values[row].tolist(),
-                scores.top_typical[row].tolist(),
-                scores.top_z[row].tolist(),
-                strict=True,
-            )
+            Message(topic, name.encode(), value, found)
+            for name, value, found in zip(names, values, headers, strict=True)
         ]
 
     def _dead_letter(self, records: RecordBatch, letter: DeadLetter) -> Message:
@@ -281,23 +189,50 @@ class Encoder:
         size += sum(len(name) + len(value) + 8 for name, value in message.headers)
         return size <= self._limits.get(message.topic, DEFAULT_LIMIT_BYTES)
 
-    def _class(self, index: Any) -> str | None:
-        return self._classes[int(index)] if int(index) >= 0 else None
+
+_SCORE_FACTS = ("jd", "ra", "dec", "magpsf")
+"""Columns of the packet that the slim score repeats."""
 
 
-def _recent(emissions: Sequence[Emission], jd: float) -> int:
-    """Emissions of the 90 days before an epoch."""
-    return sum(jd - EMISSION_DAYS <= e.jd < jd for e in emissions)
+def _rows(batch: ScoredBatch, outcomes: tuple[str, ...]) -> Int64:
+    """Windows with such an outcome."""
+    found = [row for row, o in enumerate(batch.judgement.outcome) if o.startswith(outcomes)]
+    return np.array(found, dtype=np.int64)
 
 
-def _flags(batch: ScoredBatch, row: int) -> list[str]:
-    windows, packet = batch.windows, int(batch.windows.packet[row])
-    found = {
-        "uncalibrated": np.isnan(batch.pvalues.p[row]),
-        "few_points": windows.n_points[row] < FEW_POINTS,
-        "late": batch.curves.late[packet],
-        "single_band": np.count_nonzero(windows.n_points_band[row]) == 1,
-        "negative_subtraction": not batch.packets.positive[packet],
-        "mixed_kind": windows.excluded[row] > 0,
+def _identity(batch: ScoredBatch, rows: Int64) -> dict[str, Cells]:
+    packets, packet = batch.packets, batch.windows.packet[rows]
+    return {
+        "objectId": strings([packets.object_id[row] for row in packet.tolist()]),
+        "candid": longs(packets.candid[packet]),
     }
-    return [name for name, present in found.items() if present]
+
+
+def _emissions_before(batch: ScoredBatch, rows: Int64) -> Int64:
+    """Emissions of each window's object in the EMISSION_DAYS before it."""
+    jds = batch.packets.jd[batch.windows.packet[rows]].tolist()
+    known = (batch.claims.emissions[row] for row in rows.tolist())
+    counts = [
+        sum(jd - EMISSION_DAYS <= e.jd < jd for e in emissions) if emissions else 0
+        for emissions, jd in zip(known, jds, strict=True)
+    ]
+    return np.array(counts, dtype=np.int64)
+
+
+def _with_and_without_stamps(schema: Any, columns: Mapping[str, Cells]) -> tuple[Cells, Cells]:
+    nothing = same(NULL, len(columns["objectId"]))
+    return records(schema, columns), records(schema, {**columns, **dict.fromkeys(CUTOUTS, nothing)})
+
+
+def _items(union: Any) -> Any:
+    """The record in a nullable array of records."""
+    return union[1]["items"]
+
+
+def _uuid5(name: str) -> bytes:
+    """UUIDv5 of a name in NAMESPACE, its 16 bytes (RFC 9562, section 5.5)."""
+    digest = hashlib.sha1(NAMESPACE.bytes + name.encode(), usedforsecurity=False).digest()
+    return b"".join(
+        (digest[:6], bytes((digest[6] & 0x0F | 0x50, digest[7], digest[8] & 0x3F | 0x80)),
+         digest[9:16])
+    )  # fmt: skip

@@ -13,7 +13,10 @@ from typing import Any
 import fastavro
 import fastavro.schema
 
+from worker.encode.columns import Cells, varint
+
 SYNC = bytes.fromhex("616e6f6d616c792d776f726b65722f76")
+ONE = varint(1)
 VERSION = "1.0.0"
 
 NAMES = ("score", "anomaly", "ledger", "ranking", "vote")
@@ -31,12 +34,19 @@ class ContainerWriter:
         self.schema: Any = parsed_schema(name)
         self._header = _header(name)
 
+    def field(self, name: str) -> Any:
+        """The type of a field of the record."""
+        return next(field["type"] for field in self.schema["fields"] if field["name"] == name)
+
     def write(self, record: dict[str, Any]) -> bytes:
         """The container of one record; ValueError when it doesn't fit the schema."""
         body = io.BytesIO()
         fastavro.schemaless_writer(body, self.schema, record)
-        content = body.getvalue()
-        return b"".join((self._header, b"\x02", _varint(len(content)), content, SYNC))
+        return self.contain([body.getvalue()])[0]
+
+    def contain(self, bodies: Cells) -> Cells:
+        """The container of each encoded record."""
+        return [b"".join((self._header, ONE, varint(len(b)), b, SYNC)) for b in bodies]
 
 
 @cache
@@ -99,14 +109,3 @@ def _read_foreign(value: bytes) -> dict[str, Any]:
     if not isinstance(record, dict):
         raise TypeError("the container holds no record")
     return record
-
-
-def _varint(number: int) -> bytes:
-    """A non-negative length as a zigzag varint."""
-    number <<= 1
-    out = bytearray()
-    while number > 0x7F:
-        out.append(number & 0x7F | 0x80)
-        number >>= 7
-    out.append(number)
-    return bytes(out)

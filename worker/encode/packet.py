@@ -1,170 +1,175 @@
-"""What an alert carries over from its packet: candidate, history, stamps."""
+"""What an alert copies from its packet: candidate, stamps, publisher; as bytes where it can."""
 
 import io
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import fastavro
-import numpy as np
 
+from worker.decode.framing import read_long
 from worker.decode.schema import parse_schema
-from worker.types import BANDS, Bool, LightCurves, PacketBatch, PointFlag
+from worker.encode.columns import NULL, VALUE, Cells, doubles, string, varint
+from worker.encode.history import MAGNITUDE_ERROR, bands, flux, signed
+from worker.types import Integers, PacketBatch
 
 Fields = dict[str, Any]
 
-MAGNITUDE_ERROR = 1.0857362047581296
-"""2.5 / ln 10: a magnitude's error is this times the flux's relative error."""
-
 CUTOUTS = ("cutoutScience", "cutoutTemplate", "cutoutDifference")
+
+COPIED = ("schemavsn", "publisher", "cdsxmatch", *CUTOUTS)
+
+ADDED = ("psfFlux", "psfFluxErr", "band")
+"""Fields of the output's candidate behind those of the packet's."""
+
+STRUCT = b"\x04"
+"""Union branch of a stamp with its file name."""
 
 NEUTRAL: Mapping[str, Any] = {"string": "", "int": -999, "long": -999, "double": -999.0}
 """Stands for a field that older packets lack and the output schema doesn't let be null."""
 
 
-class PacketReader:
-    """Decodes whole packets, of the few that are emitted; keeps parsed schemas."""
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """A writer schema, and whether bytes can be copied from packets that it wrote."""
 
-    def __init__(self) -> None:
-        self._schemas: dict[bytes, Any] = {}
+    schema: Any
+    copies: bool
 
-    def read(self, packets: PacketBatch, row: int) -> Fields:
-        """Every field of a packet that the decoder has accepted before."""
-        text = packets.schemas[packets.schema[row]]
-        if text not in self._schemas:
-            self._schemas[text] = parse_schema(text)
+
+class PacketCopier:
+    """Cells of the columns that come from the packet, for the few packets that are emitted.
+
+    `candidate_schema`: that of the output; `form` of the stamps: none, bytes or struct.
+    """
+
+    def __init__(self, candidate_schema: Any, form: str) -> None:
+        self._candidate, self._form = candidate_schema, form
+        self._layouts: dict[bytes, Layout] = {}
+
+    def columns(self, packets: PacketBatch, rows: Integers) -> dict[str, Cells]:
+        """`candidate` and COPIED of these packets."""
+        copied = [self._copied(packets, row) for row in rows.tolist()]
+        columns = {name: [cells[name] for cells in copied] for name in COPIED}
+        brightness = flux(packets.magpsf[rows])
+        added = zip(
+            (cells["candidate"] for cells in copied),
+            doubles(signed(brightness, packets.positive[rows])),
+            doubles(brightness * packets.sigmapsf[rows] / MAGNITUDE_ERROR),
+            bands(packets.band[rows]),
+            strict=True,
+        )
+        return {**columns, "candidate": [b"".join(parts) for parts in added]}
+
+    def _copied(self, packets: PacketBatch, row: int) -> dict[str, bytes]:
+        """The cells of one packet; `candidate` still without the added fields."""
+        layout = self._layout(packets.schemas[packets.schema[row]])
+        if layout.copies and packets.spans["candidate"][row, 0] >= 0:
+            return self._spans(packets, row)
+        return self._transcoded(layout.schema, packets, row)
+
+    def _spans(self, packets: PacketBatch, row: int) -> dict[str, bytes]:
+        block, start = packets.blocks[row], int(packets.body[row, 0])
+        cells = {}
+        for name in ("schemavsn", "publisher"):
+            length, at = read_long(block, start)
+            cells[name], start = block[start : at + length], at + length
+        first, last = packets.spans["candidate"][row].tolist()
+        cells["candidate"] = block[first:last]
+        first, last = packets.spans["cdsxmatch"][row].tolist()
+        cells["cdsxmatch"] = NULL if first < 0 else VALUE + block[first:last]
+        for name in CUTOUTS:
+            first, last = packets.spans[name][row].tolist()
+            cells[name] = NULL if first < 0 else self._stamp(block, first, last)
+        return cells
+
+    def _stamp(self, block: bytes, first: int, last: int) -> bytes:
+        if self._form == "none":
+            return NULL
+        if self._form == "struct":
+            return STRUCT + block[first:last]
+        length, at = read_long(block, first)
+        return VALUE + block[at + length : last]
+
+    def _transcoded(self, schema: Any, packets: PacketBatch, row: int) -> dict[str, bytes]:
+        """The same from a packet of another layout, decoded whole."""
         start, stop = packets.body[row].tolist()
         stream = io.BytesIO(packets.blocks[row][start:stop])
-        record = fastavro.schemaless_reader(stream, self._schemas[text], None)
-        if not isinstance(record, dict):
-            raise TypeError("a packet is a record")
-        return record
+        record: Any = fastavro.schemaless_reader(stream, schema, None)
+        match = record.get("cdsxmatch")
+        cells = {
+            "schemavsn": string(record.get("schemavsn") or ""),
+            "publisher": string(record.get("publisher") or ""),
+            "cdsxmatch": NULL if match is None else VALUE + string(match),
+        }
+        for name in CUTOUTS:
+            stamp = record.get(name)
+            cells[name] = NULL if not isinstance(stamp, dict) else self._written(stamp)
+        out = io.BytesIO()
+        fastavro.schemaless_writer(out, self._candidate, self._fields(record, packets, row))
+        written = out.getvalue()
+        cells["candidate"] = written[: -len(_PLACEHOLDER)]
+        return cells
 
+    def _written(self, stamp: Fields) -> bytes:
+        name, data = string(stamp["fileName"]), _data(stamp["stampData"])
+        return self._stamp(name + data, 0, len(name) + len(data))
 
-def flux(magnitude: float, positive: bool = True) -> float:  # noqa: FBT001, FBT002 - a sign
-    """BOOM's convention: 1e9 * 10^(-0.4 (m - 23.9)), signed."""
-    value = 1e9 * 10 ** (-0.4 * (magnitude - 23.9))
-    return value if positive else -value
+    def _fields(self, record: Fields, packets: PacketBatch, row: int) -> Fields:
+        """The candidate in the output's layout; missing fields are null or neutral."""
+        source = record["candidate"]
+        result: Fields = {}
+        for field in self._candidate["fields"]:
+            value = source.get(field["name"])
+            if isinstance(value, float) and math.isnan(value):
+                value = None
+            if value is None and not isinstance(field["type"], list):
+                value = NEUTRAL[field["type"]]
+            result[field["name"]] = value
+        result["candid"] = int(packets.candid[row])
+        result["isdiffpos"] = str(source["isdiffpos"])
+        return {**result, "psfFlux": 0.0, "psfFluxErr": 0.0, "band": ""}
 
+    def _layout(self, text: bytes) -> Layout:
+        if text not in self._layouts:
+            schema = parse_schema(text)
+            self._layouts[text] = Layout(schema, self._copies(schema))
+        return self._layouts[text]
 
-def candidate(schema: Any, record: Fields, packets: PacketBatch, row: int) -> Fields:
-    """The candidate in the output's layout; missing fields are null or neutral."""
-    source = record["candidate"]
-    result: Fields = {}
-    for field in schema["fields"]:
-        value = source.get(field["name"])
-        if isinstance(value, float) and math.isnan(value):
-            value = None
-        if value is None and not isinstance(field["type"], list):
-            value = NEUTRAL[field["type"]]
-        result[field["name"]] = value
-    magpsf, positive = float(packets.magpsf[row]), bool(packets.positive[row])
-    result["candid"] = int(packets.candid[row])
-    result["isdiffpos"] = str(source["isdiffpos"])
-    result["psfFlux"] = flux(magpsf, positive)
-    result["psfFluxErr"] = flux(magpsf) * float(packets.sigmapsf[row]) / MAGNITUDE_ERROR
-    result["band"] = BANDS[int(packets.band[row])]
-    return result
-
-
-def detections(
-    packets: PacketBatch, curves: LightCurves, row: int, programids: frozenset[int]
-) -> list[Fields]:
-    """The object's points as of this packet, listed programs only, by jd."""
-    carried = _carried(packets, row)
-    points = curves.points[curves.offsets[row] : curves.offsets[row + 1]]
-    bands = curves.band[curves.offsets[row] : curves.offsets[row + 1]]
-    result = []
-    for point, fid in zip(points.tolist(), bands.tolist(), strict=True):
-        candid, jd, _, magpsf, sigmapsf, *_, programid, flags = point
-        if programid not in programids:
-            continue
-        positive = bool(flags & PointFlag.POSITIVE)
-        result.append(
-            {
-                **_epoch(jd, fid, programid),
-                "candid": candid,
-                "magpsf": magpsf,
-                "sigmapsf": sigmapsf,
-                "isdiffpos": "t" if positive else "f",
-                "psfFlux": flux(magpsf, positive),
-                "psfFluxErr": flux(magpsf) * sigmapsf / MAGNITUDE_ERROR,
-                **carried.get(candid, {"ra": None, "dec": None, "diffmaglim": None}),
-            }
+    def _copies(self, schema: Any) -> bool:
+        """Whether the candidate's fields are the output's, and the rest lies as ZTF lays it."""
+        fields = [(field["name"], field["type"]) for field in schema["fields"]]
+        types = dict(fields)
+        candidate, wanted = types.get("candidate"), self._candidate["fields"][: -len(ADDED)]
+        stamps = [_branch(types.get(name)) for name in CUTOUTS]
+        return (
+            [name for name, kind in fields[:2] if kind == "string"] == ["schemavsn", "publisher"]
+            and isinstance(candidate, dict)
+            and [(f["name"], f["type"]) for f in candidate["fields"]]
+            == [(f["name"], f["type"]) for f in wanted]
+            and _branch(types.get("cdsxmatch", "string")) == "string"
+            and _is_stamp(stamps[0])
+            and all(_is_stamp(stamp) or stamp == stamps[0]["name"] for stamp in stamps[1:])
         )
-    return result
 
 
-def non_detections(packets: PacketBatch, row: int, programids: frozenset[int]) -> list[Fields]:
-    """The packet's upper limits, listed programs only."""
-    table = packets.non_detections
-    limits = table.diffmaglim
-    return [
-        {
-            **_epoch(float(table.jd[i]), int(table.band[i]), int(table.programid[i])),
-            "diffmaglim": number(limits[i]),
-            "psfFluxErr": None if math.isnan(limits[i]) else flux(float(limits[i])) / 5,
-        }
-        for i in _rows(table.packet == row, table.programid, programids)
-    ]
+_PLACEHOLDER = bytes(8 + 8 + 1)
+"""What the added fields take in a candidate that was written without them."""
 
 
-def forced_points(packets: PacketBatch, row: int, programids: frozenset[int]) -> list[Fields]:
-    """The packet's forced photometry, listed programs only."""
-    table = packets.forced
-    return [
-        {
-            **_epoch(float(table.jd[i]), int(table.band[i]), int(table.programid[i])),
-            "flux": number(table.flux[i]),
-            "flux_err": number(table.flux_err[i]),
-            "magzpsci": number(table.magzpsci[i]),
-            "psfFlux": number(table.flux[i] * flux(float(table.magzpsci[i]))),
-            "psfFluxErr": number(table.flux_err[i] * flux(float(table.magzpsci[i]))),
-        }
-        for i in _rows(table.packet == row, table.programid, programids)
-    ]
+def _branch(kind: Any) -> Any:
+    """The type itself or the only one beside null."""
+    others = [each for each in kind if each != "null"] if isinstance(kind, list) else [kind]
+    return others[0] if len(others) == 1 else None
 
 
-def cutouts(record: Fields, form: str) -> Fields:
-    """The stamps as received: none, the bytes alone, or with their file names."""
-    result: Fields = {}
-    for name in CUTOUTS:
-        stamp = record.get(name)
-        if form == "none" or not isinstance(stamp, dict):
-            result[name] = None
-        else:
-            result[name] = stamp if form == "struct" else stamp["stampData"]
-    return result
+def _is_stamp(kind: Any) -> bool:
+    return isinstance(kind, dict) and [
+        (field["name"], field["type"]) for field in kind.get("fields", ())
+    ] == [("fileName", "string"), ("stampData", "bytes")]
 
 
-def number(value: Any) -> float | None:
-    """A float, None for NaN."""
-    return None if math.isnan(value) else float(value)
-
-
-def _epoch(jd: float, fid: int, programid: int) -> Fields:
-    return {"jd": jd, "fid": fid, "band": BANDS[fid], "programid": programid}
-
-
-def _carried(packets: PacketBatch, row: int) -> dict[int, Fields]:
-    """Position and limit of the detections that the packet itself carries."""
-    table = packets.detections
-    found = {
-        int(table.candid[i]): {
-            "ra": number(table.ra[i]),
-            "dec": number(table.dec[i]),
-            "diffmaglim": number(table.diffmaglim[i]),
-        }
-        for i in np.flatnonzero(table.packet == row).tolist()
-    }
-    found[int(packets.candid[row])] = {
-        "ra": float(packets.ra[row]),
-        "dec": float(packets.dec[row]),
-        "diffmaglim": number(packets.diffmaglim[row]),
-    }
-    return found
-
-
-def _rows(mine: Bool, programid: Any, programids: frozenset[int]) -> list[int]:
-    listed = np.isin(programid, list(programids))
-    return [int(row) for row in np.flatnonzero(mine & listed)]
+def _data(raw: bytes) -> bytes:
+    """Bytes as Avro writes them."""
+    return varint(len(raw)) + raw

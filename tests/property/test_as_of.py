@@ -1,0 +1,40 @@
+"""The curve as of a packet, against its definition read aloud."""
+
+from itertools import pairwise
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from worker.light_curve import as_of
+
+days = st.integers(0, 6).map(float)
+points = st.lists(st.tuples(days, days, st.integers(0, 8)), max_size=6)
+
+
+@given(st.lists(st.tuples(st.tuples(points, points, points), days, st.integers(0, 8)), max_size=4))
+def test_as_of_is_its_definition(packets):
+    jds, known, candids, bounds, wanted = [], [], [], [], []
+    for bands, jd, candid in packets:
+        seen = []
+        for fid, found in enumerate(bands, 1):
+            # The state holds one point per candid and band, by jd and candid.
+            unique = {point[2]: point for point in found}.values()
+            ordered = sorted(unique, key=lambda point: (point[0], point[2]))
+            bounds.append((len(jds), len(jds) + len(ordered)))
+            jds += [point[0] for point in ordered]
+            known += [point[1] for point in ordered]
+            candids += [point[2] for point in ordered]
+            seen += [(point[0], point[2], fid) for point in ordered
+                     if (point[0] < jd and point[1] <= jd) or point[2] == candid]  # fmt: skip
+        wanted.append(sorted(seen))
+    offsets, index, band = as_of(
+        np.array(jds, dtype=np.float64),
+        np.array(known, dtype=np.float64),
+        np.array(candids, dtype=np.int64),
+        np.array(bounds, dtype=np.int64).reshape(-1, 3, 2),
+        np.array([packet[1] for packet in packets], dtype=np.float64),
+        np.array([packet[2] for packet in packets], dtype=np.int64),
+    )
+    found = [(jds[i], candids[i], fid) for i, fid in zip(index, band, strict=True)]
+    assert [found[start:stop] for start, stop in pairwise(offsets)] == wanted
