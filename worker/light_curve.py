@@ -124,12 +124,13 @@ def as_of(
     return offsets, index[:count], fid[:count]
 
 
-def curve_hashes(offsets: Int64, points: Points) -> Int64:
+def curve_hashes(offsets: Int64, points: Points, index: Int64) -> Int64:
     """First 8 bytes, big-endian signed, of BLAKE2b over each row's records.
 
-    `known_since` counts as zero: when a point became known doesn't change a score.
+    Row *i* has the points `index[offsets[i]:offsets[i + 1]]`. `known_since` counts as zero:
+    when a point became known doesn't change a score.
     """
-    facts = points.copy()
+    facts = np.take(points, index)  # ten times faster than points[index] on records
     facts["known_since"] = 0.0
     raw = memoryview(facts.tobytes())
     bounds = (offsets * POINT.itemsize).tolist()
@@ -185,7 +186,9 @@ def light_curves(
         np.ascontiguousarray(points[name]) for name in ("jd", "known_since", "candid")
     )
     offsets, seen, bands = as_of(jds, known, candids, bounds, packets.jd, packets.candid)
-    return LightCurves(offsets, points[seen], bands, _late(packets, rows, objects, answers))
+    return LightCurves(
+        offsets, np.take(points, seen), bands, _late(packets, rows, objects, answers)
+    )
 
 
 def _late(

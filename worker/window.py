@@ -91,10 +91,11 @@ def _offsets(counts: Integers) -> Int64:
 
 def _hashes(curves: LightCurves, usable: Bool, owner: Integers, scored: Int32, count: int) -> Int64:
     """Digest of the usable points of all bands of each scored packet."""
-    counts = np.bincount(owner[usable], minlength=count)
-    offsets = _offsets(counts)
-    hashes = curve_hashes(offsets, curves.points[usable])
-    return hashes[scored]
+    wanted = np.zeros(count, dtype=bool)
+    wanted[scored] = True
+    index = np.flatnonzero(usable & wanted[owner])
+    counts = np.bincount(owner[index], minlength=count)[scored]
+    return curve_hashes(_offsets(counts), curves.points, index)
 
 
 def _points_per_band(

@@ -3,7 +3,7 @@
 from itertools import pairwise
 
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from worker.light_curve import as_of
@@ -12,6 +12,7 @@ days = st.integers(0, 6).map(float)
 points = st.lists(st.tuples(days, days, st.integers(0, 8)), max_size=6)
 
 
+@settings(deadline=None)  # the first call compiles
 @given(st.lists(st.tuples(st.tuples(points, points, points), days, st.integers(0, 8)), max_size=4))
 def test_as_of_is_its_definition(packets):
     jds, known, candids, bounds, wanted = [], [], [], [], []

@@ -61,7 +61,7 @@ def detections(
     index = np.arange(len(owner)) + (curves.offsets[rows] - (np.cumsum(counts) - counts))[owner]
     keep = listed[curves.points["programid"][index]]
     index, owner = index[keep], owner[keep]
-    points = curves.points[index]
+    points = np.take(curves.points, index)
     positive = (points["flags"] & PointFlag.POSITIVE) > 0
     magpsf, sigmapsf = points["magpsf"].astype(np.float64), points["sigmapsf"].astype(np.float64)
     brightness = flux(magpsf)
