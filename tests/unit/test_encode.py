@@ -69,6 +69,10 @@ def test_columns_are_what_avro_writes():
     ]
 
 
+def received(value):
+    return next(fastavro.reader(io.BytesIO(value)))
+
+
 @cache
 def night():
     plan = plan_night(5, 12)
@@ -206,7 +210,7 @@ def test_alerts_carry_the_packet(form):
     for row, message in enumerate(messages):
         packet = batch.windows.packet[row]
         found = read_container(message.value)
-        sent = read_container(batch.records.values[batch.packets.record[packet]])
+        sent = received(batch.records.values[batch.packets.record[packet]])
         flux = 1e9 * 10 ** (-0.4 * (sent["candidate"]["magpsf"] - 23.9))
         sign = 1 if sent["candidate"]["isdiffpos"] == "t" else -1
         candidate = found["candidate"]
@@ -271,7 +275,7 @@ def spans_of(packets):
     spans = {name: np.full((len(packets), 2), -1) for name in ("candidate", "cdsxmatch", *CUTOUTS)}
     for row in range(len(packets)):
         block = packets.blocks[row]
-        record = read_container(block)
+        record = received(block)
         schema = fastavro.reader(io.BytesIO(block)).writer_schema
         types = {field["name"]: field["type"] for field in schema["fields"]}
         stamp = types["cutoutScience"][1]
