@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from safetensors.torch import save_file
 
 from models.artifact import CALIBRATION_PREFIX, HEADS_FILE, PROVISIONAL_FILE, write_sums
-from models.calibration import save_calibration
+from models.calibration import SMALLEST_SET, save_calibration
 from models.data import CurveSet, concatenate, part_of, random_pieces
 from models.engine import Embedder
 from models.heads import Heads
@@ -56,7 +56,7 @@ class FitPlan:
     seed: int = 0
     pieces: int = 2
     simulated: int = 3500
-    calibration: int = 9000
+    calibration: int = 10_000
 
 
 def fit_artifact(encoder: Path, curves: CurveSet, plan: FitPlan, out: Path) -> dict[str, Any]:
@@ -102,15 +102,9 @@ def fit_artifact(encoder: Path, curves: CurveSet, plan: FitPlan, out: Path) -> d
 
 
 def calibrate_simulated(directory: Path, plan: FitPlan) -> None:
-    """Add the calibration of the survey `simulated` from fresh simulated inliers."""
+    """Add the calibration of the survey `simulated` from an ordinary night's fresh objects."""
     scorer = Scorer.load(directory)
-    apparent = ("RRL", "CEP", "ECL", "LPV", "DSCT", "AGN")
-    curves = concatenate(
-        [
-            simulate_curves(plan.seed + 2000, plan.calibration, apparent),
-            simulate_curves(plan.seed + 3000, plan.calibration // 3, ("SN",)),
-        ]
-    )
+    curves = ordinary_curves(plan.seed + 2000, plan.calibration)
     kind = curves.apparent.astype(np.uint8)
     scores = scorer.score(curves.offsets, curves.time, curves.mag, curves.err, kind)
     save_calibration(
@@ -118,6 +112,15 @@ def calibrate_simulated(directory: Path, plan: FitPlan) -> None:
         np.diff(curves.offsets), scores.score, scores.s_input, scores.nearest,
     )  # fmt: skip
     write_sums(directory)
+
+
+def ordinary_curves(seed: int, count: int) -> CurveSet:
+    """At least `count` curves by a night's shares, with enough of both magnitude kinds."""
+    curves = simulate_curves(seed, count)
+    while min(curves.apparent.sum(), (~curves.apparent).sum()) < SMALLEST_SET:
+        seed += 1
+        curves = concatenate([curves, simulate_curves(seed, count)])
+    return curves
 
 
 def usable_classes(curves: CurveSet) -> list[str]:
