@@ -22,12 +22,12 @@ from typing import Any, Literal
 import numpy as np
 import redis
 from redis.backoff import NoBackoff
-from redis.cluster import key_slot  # type: ignore[attr-defined]  # exported, not typed so
 from redis.retry import Retry
 from redis.sentinel import Sentinel
 
-from worker.errors import ConfigError, RestartRequiredError, TransientError
+from worker.errors import ConfigError, TransientError
 from worker.light_curve import light_curves, merge_points, packed_points
+from worker.marks import Marks
 from worker.types import (
     BANDS,
     LAYOUT_VERSION,
@@ -42,8 +42,6 @@ from worker.types import (
     UInt8,
 )
 
-MARKS = 16
-SLOTS = 16384
 MAX_EMISSIONS = 32
 
 _TRANSIENT = (
@@ -56,16 +54,8 @@ _TRANSIENT = (
     redis.exceptions.OutOfMemoryError,
     redis.exceptions.MasterDownError,
 )
-
-
-def _tags() -> list[str]:
-    """One hash tag in each sixteenth of the slots, so that marks move with their slots."""
-    tags: dict[int, str] = {}
-    number = 0
-    while len(tags) < MARKS:
-        tags.setdefault(key_slot(str(number).encode()) * MARKS // SLOTS, str(number))
-        number += 1
-    return [tags[part] for part in range(MARKS)]
+_REFUSED_FOR_NOW = ("NOREPLICAS", "MISCONF")
+"""Writes are refused while replicas or the disk are away; redis has no class for these."""
 
 
 class Store:
@@ -84,8 +74,7 @@ class Store:
         self._client = client
         self._prefix, self._group = prefix, group
         self._max_points, self._ttl_s, self._claim_ttl_s = max_points, ttl_s, claim_ttl_s
-        self._mark_keys = [f"{prefix}mark:{group}:{{{tag}}}" for tag in _tags()]
-        self._written: dict[TopicPartition, int] = {}
+        self._marks = Marks(prefix, group)
         scripts = files("worker")
         self._merge_script = (scripts / "merge.lua").read_text(encoding="utf-8")
         self._marks_script = (scripts / "marks.lua").read_text(encoding="utf-8")
@@ -153,10 +142,7 @@ class Store:
         index = {name: number for number, name in enumerate(dict.fromkeys(owners))}
         names, blobs = list(index), self._blobs(points, bands, owners, index)
         answers = self._call("merge", lambda: self._merged(names, blobs, next_offsets))
-        self._check_marks(answers[len(names) :], next_offsets)
-        self._written.update(
-            {tp: max(offset, self._written.get(tp, 0)) for tp, offset in next_offsets.items()}
-        )
+        self._marks.check(answers[len(names) :], next_offsets)
         return light_curves(packets, rows, index, answers[: len(names)])
 
     def seed(self, object_ids: Sequence[str], points: Any, band: UInt8) -> None:
@@ -207,22 +193,9 @@ class Store:
 
     def marks(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int | None]:
         """The lowest mark of each partition, None where any of the 16 is missing."""
-        if not partitions:
-            return {}
-        fields = [f"{tp.topic}/{tp.partition}" for tp in partitions]
-
-        def call() -> list[Any]:
-            pipe = self._client.pipeline(transaction=False)
-            for key in self._mark_keys:
-                pipe.hmget(key, fields)
-            return list(pipe.execute())
-
-        rows = self._call("marks", call)
-        columns = zip(*rows, strict=True)
-        return {
-            tp: None if None in column else min(int(value) for value in column)
-            for tp, column in zip(partitions, columns, strict=True)
-        }
+        return self._marks.noted(
+            partitions, self._call("marks", lambda: self._marks.read(self._client, partitions))
+        )
 
     def server_facts(self) -> dict[str, str]:
         """Version, eviction policy and kind of persistence, for `check`."""
@@ -276,18 +249,12 @@ class Store:
         if not self._merge_sha:
             self._merge_sha = str(self._client.script_load(self._merge_script))
             self._marks_sha = str(self._client.script_load(self._marks_script))
-        positions = [
-            part
-            for tp, offset in next_offsets.items()
-            for part in (f"{tp.topic}/{tp.partition}", offset)
-        ]
         pipe = self._client.pipeline(transaction=False)
         for number, name in enumerate(names):
             keys = [f"{self._prefix}lc:{{{name}}}:{band}" for band in BANDS]
             records = blobs[number * len(BANDS) : (number + 1) * len(BANDS)]
             pipe.evalsha(self._merge_sha, len(keys), *keys, self._max_points, self._ttl_s, *records)
-        for key in self._mark_keys:
-            pipe.evalsha(self._marks_sha, 1, key, *positions)
+        self._marks.queue(pipe, self._marks_sha, next_offsets)
         try:
             return list(pipe.execute())
         except redis.exceptions.NoScriptError:
@@ -295,22 +262,15 @@ class Store:
             self._merge_sha = ""
             return self._merged(names, blobs, next_offsets)
 
-    def _check_marks(
-        self, answers: Sequence[Sequence[bytes]], next_offsets: Mapping[TopicPartition, int]
-    ) -> None:
-        for before in answers:
-            for tp, stored in zip(next_offsets, before, strict=True):
-                if int(stored or -1) < self._written.get(tp, -1):
-                    raise RestartRequiredError(
-                        f"Redis lost its tail: the mark of {tp.topic}/{tp.partition} is "
-                        f"{(stored or b'missing').decode()}, {self._written[tp]} was written"
-                    )
-
     def _call(self, operation: str, call: Callable[[], Any]) -> Any:
         try:
             return call()
         except _TRANSIENT as error:
             raise TransientError(f"redis {operation}: {error}") from error
+        except redis.ResponseError as error:
+            if any(word in str(error) for word in _REFUSED_FOR_NOW):
+                raise TransientError(f"redis {operation}: {error}") from error
+            raise
 
 
 def _emission(member: bytes, jd: float) -> Emission:

@@ -1,8 +1,10 @@
 """Fixtures of the contract tests; each module may bring a `broker` of its own."""
 
 import pytest
+import redis
 
 from tests.contract.brokers import Broker, numbers
+from worker.store import Store
 
 
 @pytest.fixture
@@ -31,3 +33,29 @@ def stream(broker):
     topic = broker.topic(partitions=1)
     broker.produce(topic, numbers(10), partition=0)
     return topic
+
+
+@pytest.fixture
+def client(redis_url):
+    """Redis itself, to look at what the state holds."""
+    with redis.Redis.from_url(redis_url) as connection:
+        yield connection
+
+
+@pytest.fixture
+def stores(redis_url, unique):
+    """Makes stores on one prefix and closes them at the end."""
+    made = []
+
+    def make(**changes):
+        made.append(Store.connect(redis_url, **{"prefix": f"{unique}:", "group": "g", **changes}))
+        return made[-1]
+
+    yield make
+    for store in made:
+        store.close()
+
+
+@pytest.fixture
+def store(stores):
+    return stores()
