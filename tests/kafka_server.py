@@ -86,7 +86,9 @@ class KafkaServer(Server):
         return True
 
     def _format(self):
-        cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+        cluster = (
+            base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=").replace("-", "_")
+        )
         subprocess.run(
             [self._script("kafka-storage.sh"), "format", "-t", cluster, "-c", self._config],
             env=self._environment(),
