@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, Self
 
 import numpy as np
 import torch
@@ -92,9 +92,7 @@ class Scorer:
         self.calibrations: dict[str, Calibration] = {c.survey: c for c in loaded}
 
     @classmethod
-    def load(
-        cls, directory: Path, device: str = "auto", calibrations: Sequence[Path] = ()
-    ) -> "Scorer":
+    def load(cls, directory: Path, device: str = "auto", calibrations: Sequence[Path] = ()) -> Self:
         """Verify and load; raises ArtifactError, WeightsError or CalibrationError (ValueError)."""
         try:
             return cls(directory, device, calibrations)

@@ -79,7 +79,6 @@ class Loop:
         while not self._stop.is_set():
             try:
                 records = self._patiently(self._poll)
-                self._metrics.last_poll.set_to_current_time()
                 if len(records):
                     self._work(records)
             except BatchAbortedError as error:
@@ -207,6 +206,7 @@ class Loop:
         self._metrics.batch_alerts.observe(len(batch.records))
         self._metrics.rebuilt_records.inc(len(batch.records) - len(set(outcomes.record)))
         self._metrics.count_outcomes(outcomes.counts())
+        self._metrics.observe_scores(batch.windows.n_points, batch.scores.score, batch.pvalues.p)
         now_s = time.time()
         for stamp_ms in batch.records.timestamps_ms[list(set(outcomes.record))].tolist():
             self._metrics.end_to_end_seconds.observe(max(0.0, now_s - stamp_ms / 1000))

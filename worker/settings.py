@@ -172,6 +172,8 @@ class Worker(_Section):
     slot: str | None = Field(None, description="stable name of this process; default 0")
     shutdown_timeout_s: float = Field(25.0, gt=0)
     metrics_port: int = Field(0, ge=0, le=65535, description="0 = no metrics server")
+    metrics_host: str = Field("127.0.0.1", description="0.0.0.0 where probes come from outside")
+    revision: str = Field("unknown", description="commit of the build; images set it")
     log_format: Literal["auto", "text", "json"] = "auto"
 
 

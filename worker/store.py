@@ -17,7 +17,7 @@ object and one pipeline per batch, never a round trip per alert.
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib.resources import files
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import numpy as np
 import redis
@@ -90,7 +90,7 @@ class Store:
         service_name: str | None = None,
         timeout_s: float = 5.0,
         **settings: Any,
-    ) -> "Store":
+    ) -> Self:
         """Connect; `settings` are those of the constructor.
 
         Raises ConfigError for an unusable URL and TransientError when nobody answers.

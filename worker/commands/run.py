@@ -3,6 +3,7 @@
 import logging
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TypeVar
 
@@ -11,17 +12,20 @@ import click
 from worker.commands.options import settings_options
 from worker.commands.shutdown import stop_on_signals
 from worker.config import load_settings
-from worker.errors import ConfigError, TransientError, UnavailableError
+from worker.errors import ConfigError, ExitCode, TransientError, UnavailableError
+from worker.health import Health, HealthServer
 from worker.kafka import (
     AtLeastOnceSink,
     KafkaSource,
     SourceSettings,
     TransactionalSink,
+    WatchedSource,
     create_topics,
     message_limits,
     missing_topics,
 )
 from worker.logs import configure
+from worker.metered import MeteredSink, MeteredSource
 from worker.metrics import Metrics
 from worker.settings import Settings
 from worker.topics import Topics, output_specs
@@ -43,16 +47,22 @@ START_DELAY_S = 2.0
     help="Where partitions without a committed offset start: "
     "earliest, latest, stored or an ISO time.",
 )
-def run(config: Path | None, assignments: tuple[str, ...], start_at: str | None) -> None:
+@click.option("--workers", default=1, show_default=True, type=click.IntRange(1, 64),
+              help="Processes here: slots SLOT.0, SLOT.1, ...; ports count up.")  # fmt: skip
+def run(
+    config: Path | None, assignments: tuple[str, ...], start_at: str | None, workers: int
+) -> int:
     """Read alerts, keep light curves, score, publish; until TERM or INT."""
     extra = () if start_at is None else (f"source.start_at={start_at}",)
     settings = load_settings(config, [*assignments, *extra]).settings
     configure(settings.worker.log_format)
+    if workers > 1:
+        from worker.commands.crew import run_crew
+
+        return run_crew(settings, config, [*assignments, *extra], workers)
     stop = stop_on_signals(settings.worker.shutdown_timeout_s)
-    metrics = Metrics()
-    if settings.worker.metrics_port:
-        metrics.serve(settings.worker.metrics_port)
-    run_worker(settings, metrics, stop)
+    run_worker(settings, Metrics(), stop)
+    return ExitCode.OK
 
 
 def run_worker(
@@ -62,38 +72,65 @@ def run_worker(
 
     Raises ConfigError (78), UnavailableError (69) or RestartRequiredError (75).
     """
-    from worker.commands.wiring import connect_store, load_scorer, make_loop
+    health = Health(metrics.ready)
+    with ExitStack() as open_parts:
+        worker = settings.worker
+        if worker.metrics_port:
+            server = HealthServer(
+                health, metrics.registry, worker.metrics_host, worker.metrics_port
+            )
+            open_parts.callback(server.close)
+        _work(settings, metrics, health, stop, open_parts, test=test)
+
+
+def _work(
+    settings: Settings,
+    metrics: Metrics,
+    health: Health,
+    stop: threading.Event,
+    open_parts: ExitStack,
+    *,
+    test: bool,
+) -> None:
+    from worker.commands.wiring import connect_store, introduce, load_scorer, make_loop
 
     _require_input(settings)
     limits = prepare_topics(settings)
     store = _persistently(lambda: connect_store(settings), stop)
+    open_parts.callback(store.close)
     scorer = load_scorer(settings)
-    metrics.model_info.info({"name": scorer.name, "version": scorer.version})
+    introduce(settings, scorer, metrics, health)
+    health.state = store.answers
     source = make_source(settings, store.marks)
     sink = make_sink(settings, source)
-    try:
-        sink.open()
-        loop = make_loop(
-            settings, source, sink, store, scorer, metrics, stop, limits=limits, test=test
-        )
-        log.info("ready: model %s %s, group %s, slot %s", scorer.name, scorer.version,
-                 settings.worker.group, settings.slot)  # fmt: skip
-        loop.run()
-        log.info("drained")
-    finally:
-        source.close()
-        sink.close()
-        store.close()
+    open_parts.callback(sink.close)
+    open_parts.callback(source.close)
+    sink.open()
+    loop = make_loop(
+        settings,
+        MeteredSource(source, metrics, health, store.failures),
+        MeteredSink(sink, metrics),
+        store,
+        scorer,
+        metrics,
+        stop,
+        limits=limits,
+        test=test,
+    )
+    log.info("ready: model %s %s, group %s, slot %s", scorer.name, scorer.version,
+             settings.worker.group, settings.slot)  # fmt: skip
+    loop.run()
+    log.info("drained")
 
 
 def make_source(
     settings: Settings,
     marks: Callable[[Sequence[TopicPartition]], dict[TopicPartition, int | None]],
-) -> KafkaSource:
+) -> WatchedSource:
     """The group member of these settings."""
     source = settings.source
     slot = settings.worker.slot
-    return KafkaSource(
+    return WatchedSource(
         SourceSettings(
             group=settings.worker.group,
             topics=source.topics,

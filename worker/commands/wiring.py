@@ -6,13 +6,15 @@ from importlib.metadata import version
 from pathlib import Path
 
 from models import default_artifact
-from models.scorer import Scorer as ModelScorer
+from worker.commands.device import GuardedScorer
 from worker.cuts import Cuts
 from worker.decode import Decoder
 from worker.encode import Encoder
 from worker.errors import ConfigError
+from worker.health import Health
 from worker.judge import EmissionPolicy
 from worker.loop import Loop
+from worker.metered import MeteredStore
 from worker.metrics import Metrics
 from worker.rooms import Rooms, Rules, Sink, Source
 from worker.settings import Settings
@@ -22,23 +24,44 @@ from worker.types import Provenance, Scorer
 from worker.window import WindowPolicy
 
 SECONDS_PER_DAY = 86400
+DEFAULT_MAX_POLL_INTERVAL_MS = 300_000
+"""librdkafka's own default."""
 
 
-def load_scorer(settings: Settings) -> Scorer:
+def load_scorer(settings: Settings) -> GuardedScorer:
     """The model of the settings, warmed up; ConfigError when the artefact is missing or broken."""
     path: Path = settings.model.path or default_artifact()
     try:
-        scorer = ModelScorer.load(path, settings.model.device, settings.model.calibrations)
+        return GuardedScorer.open(path, settings.model.device, settings.model.calibrations)
     except (OSError, ValueError) as error:
         raise ConfigError(f"model {path}: {error}") from error
-    scorer.warm_up()
-    return scorer
 
 
-def connect_store(settings: Settings) -> Store:
+def introduce(settings: Settings, scorer: GuardedScorer, metrics: Metrics, health: Health) -> None:
+    """Say who scores, on metrics and /version; the model is warm from here on."""
+    survey = settings.source.survey
+    worker = {"version": version("anomaly-worker"), "revision": settings.worker.revision}
+    model = {
+        "name": scorer.name, "version": scorer.version, "sha256": scorer.sha256,
+        "device": scorer.device, "dtype": "float32",
+    }  # fmt: skip
+    metrics.build_info.info(worker)
+    metrics.model_info.info(model)
+    metrics.calibrated.set(scorer.is_calibrated(survey))
+    interval_ms = settings.kafka.consumer.get("max.poll.interval.ms", DEFAULT_MAX_POLL_INTERVAL_MS)
+    metrics.max_poll_interval.set(float(interval_ms) / 1000)
+    metrics.device_memory.set_function(lambda: float(scorer.device_memory()))
+    health.version = {
+        **worker, "model": model, "survey": survey, "group": settings.worker.group,
+        "slot": settings.slot, "calibrated": scorer.is_calibrated(survey),
+    }  # fmt: skip
+    health.warm = True
+
+
+def connect_store(settings: Settings) -> MeteredStore:
     """The state; ConfigError when its layout or its programids are not this worker's."""
     redis = settings.redis
-    store = Store.connect(
+    store = MeteredStore.connect(
         settings.redis_url,
         prefix=redis.prefix,
         group=settings.worker.group,

@@ -7,6 +7,7 @@ from worker.kafka.producer import produce_all
 from worker.kafka.reader import Read, TopicReader, read_all
 from worker.kafka.sink import AtLeastOnceSink, TransactionalSink
 from worker.kafka.source import KafkaSource
+from worker.kafka.watched import WatchedSource
 
 __all__ = [
     "AtLeastOnceSink",
@@ -16,6 +17,7 @@ __all__ = [
     "SourceSettings",
     "TopicReader",
     "TransactionalSink",
+    "WatchedSource",
     "create_topics",
     "message_limits",
     "missing_topics",
