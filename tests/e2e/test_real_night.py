@@ -82,3 +82,18 @@ def test_dead_letters_keep_the_original_bytes(night):
     assert all(headers["input_topic"] == b"e2e.real" for _, _, headers in letters)
     reasons = {headers["reason"].decode() for _, _, headers in letters}
     assert reasons <= {"malformed", "truncated", "multi_record"}
+
+
+def test_the_ranking_is_written_and_read_back(night):
+    bootstrap, out, _, arguments = night
+    code, _, error = command("rank", *arguments, "--until-eof")
+    assert code == 0, error
+    newest = {key: value for key, value, _ in read_topic(bootstrap, f"{out}.ranking")}
+    scores = decoded(read_topic(bootstrap, f"{out}.scores"))
+    rankings = [decoded([(None, value, None)])[0] for value in newest.values()]
+    assert sum(ranking["scored"] for ranking in rankings) == len(scores)
+    for ranking in rankings:
+        order = [(row["p_provisional"], -row["score"]) for row in ranking["rows"]]
+        assert order == sorted(order)
+        objects = [row["objectId"] for row in ranking["rows"]]
+        assert len(set(objects)) == len(objects)
