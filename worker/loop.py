@@ -1,21 +1,22 @@
 """The run loop: the shell around the rooms, used by `run`, `demo`, `score` and the tests alike."""
 
 import logging
-import random
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Sequence
-from typing import ParamSpec, TypeVar
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 
 import numpy as np
 
 from worker.cuts import judge_packets
-from worker.errors import BatchAbortedError, ConfigError, TransientError
+from worker.errors import BatchAbortedError, ConfigError
 from worker.judge import RecentScores, effective_p, judge
 from worker.ledger import ledger_record
 from worker.metrics import Metrics
-from worker.outcome import Outcomes, partition_of, settle
+from worker.outcome import Outcomes, partition_of, settle, unscorable
+from worker.patience import Patience, Stopped
 from worker.rooms import Rooms, Rules
 from worker.types import (
     Bool,
@@ -24,6 +25,7 @@ from worker.types import (
     Emission,
     Int32,
     Judgement,
+    LightCurves,
     Message,
     PacketBatch,
     PValues,
@@ -37,14 +39,6 @@ from worker.window import cut_windows
 
 log = logging.getLogger(__name__)
 
-P = ParamSpec("P")
-T = TypeVar("T")
-
-FIRST_DELAY_S = 0.2
-"""Delay before the first repetition of a call; it doubles up to LONGEST_DELAY_S, with jitter."""
-
-LONGEST_DELAY_S = 10.0
-
 WATCHED_RECORDS = 1000
 """Records over which the share of dead letters is watched (design: Failure rules)."""
 
@@ -52,21 +46,45 @@ TOLERATED_DEAD_LETTERS = 20
 """Fewer than this never stop the worker: a handful of bad records is no broken stream."""
 
 
-class Stopped(Exception):  # noqa: N818 - not an error: the way out of a wait
-    """The stop was asked for while the loop waited for a dependency."""
+@dataclass(frozen=True, slots=True)
+class Merged:
+    """A batch that is decoded and in the state; `fates`: per packet the cut that removed it."""
+
+    packets: PacketBatch
+    dead: Sequence[DeadLetter]
+    fates: Sequence[str | None]
+    curves: LightCurves
+
+
+@dataclass(frozen=True, slots=True)
+class InFlight:
+    """A batch that was read; `fresh` (N,): records at or above the committed offset."""
+
+    records: RecordBatch
+    fresh: Bool
+    merged: Future[Merged]
 
 
 class Loop:
-    """Poll, decode, merge, cut, score, claim, judge, commit; until asked to stop."""
+    """Poll, decode, merge, cut, score, claim, judge, commit; until asked to stop.
+
+    While a batch is scored and committed here, the next one that waits already is decoded and
+    merged on a second thread. That is safe because merging is idempotent and commutative and
+    curves are read as of their packet; everything else happens here, in the order of the input.
+    """
 
     def __init__(self, rooms: Rooms, rules: Rules, metrics: Metrics, stop: threading.Event) -> None:
         self._source, self._encoder, self._scorer = rooms.source, rooms.encoder, rooms.scorer
         self._rules, self._metrics, self._stop = rules, metrics, stop
+        self._patience = Patience(rooms.source, metrics, stop)
         self._recent = RecentScores()
         self._dead_letter_watch: deque[bool] = deque(maxlen=WATCHED_RECORDS)
+        self._merger = ThreadPoolExecutor(1, "merge")
         self._poll = metrics.timed("poll", rooms.source.poll_batch)
+        self._read_ahead = metrics.timed("poll", rooms.source.read_ahead)
         self._decode = metrics.timed("decode", rooms.decoder.decode)
         self._merge = metrics.timed("state", rooms.store.merge)
+        self._await = metrics.timed("wait", Future[Merged].result)
         self._cut = metrics.timed("window", cut_windows)
         self._score = metrics.timed("score", self._scored)
         self._claim = metrics.timed("claim", rooms.store.claim)
@@ -76,39 +94,68 @@ class Loop:
 
     def run(self) -> None:
         """Work until stopped. Raises what only a restart or a person can mend."""
-        while not self._stop.is_set():
-            try:
-                records = self._patiently(self._poll)
-                if len(records):
-                    self._work(records)
-            except BatchAbortedError as error:
-                log.warning("batch aborted, rewinding: %s", error)
-                self._metrics.aborted_batches.inc()
-                self._source.rewind()
-            except Stopped:
-                return
+        batch: InFlight | None = None
+        with self._merger:
+            while batch is not None or not self._stop.is_set():
+                try:
+                    batch = self._step(batch)
+                except BatchAbortedError as error:
+                    log.warning("batch aborted, rewinding: %s", error)
+                    self._metrics.aborted_batches.inc()
+                    self._source.rewind()
+                    batch = None
+                except Stopped:
+                    return
 
-    def _work(self, records: RecordBatch) -> None:
-        """One batch: each record ends as alert, counted skip, duplicate or dead letter."""
+    def _step(self, batch: InFlight | None) -> InFlight | None:
+        """Finish a batch, the next one if none is given; returns the one after it, if it waits."""
+        batch = batch or self._started(self._patience(self._poll))
+        if batch is None:
+            return None
+        ahead = None
+        if not self._stop.is_set():
+            ahead = self._started(self._patience.once(self._read_ahead))
+        self._finish(batch)
+        if ahead is not None:
+            self._source.advance()
+        return ahead
+
+    def _started(self, records: RecordBatch | None) -> InFlight | None:
+        if not records:
+            return None
+        floors = np.array([self._source.replayed_below(p) for p in records.partitions])
+        fresh = np.asarray(records.offsets >= floors[records.source])
+        return InFlight(records, fresh, self._merger.submit(self._prepare, records))
+
+    def _prepare(self, records: RecordBatch) -> Merged:
         packets, dead = self._decode(records)
         fates = judge_packets(packets, self._rules.window.cuts)
         public = np.array([fate != "skipped.non_public" for fate in fates], dtype=bool)
-        curves = self._patiently(self._merge, packets, public, records.next_offsets)
-        fresh = self._fresh(records)
+        return Merged(packets, dead, fates, self._merge(packets, public, records.next_offsets))
+
+    def _merged(self, batch: InFlight) -> Merged:
+        """The batch once it is in the state; where that failed, the same again until it works."""
+        merged = self._patience.once(self._await, batch.merged)
+        return merged or self._patience(self._prepare, batch.records)
+
+    def _finish(self, batch: InFlight) -> None:
+        """One batch: each record ends as alert, counted skip, duplicate or dead letter."""
+        records, fresh, merged = batch.records, batch.fresh, self._merged(batch)
+        packets, fates, curves = merged.packets, merged.fates, merged.curves
         rows = _rows_to_score(fates, fresh[packets.record])
         windows, short = self._cut(packets, curves, rows, self._rules.window)
         scores, pvalues = self._score(windows)
         claims = self._claimed(records, packets, windows, scores)
         judgement = self._judged(packets, windows, scores, pvalues, claims)
-        batch = ScoredBatch(
+        scored = ScoredBatch(
             records, packets, curves, windows, scores, pvalues, claims, judgement
         )  # fmt: skip
-        outcomes = settle(batch, dead, fates, short, fresh, self._rules.longitude)
+        outcomes = settle(scored, merged.dead, fates, short, fresh, self._rules.longitude)
         if outcomes:
             self._stop_on_dead_letters(outcomes)
-            dead = [letter for letter in dead if fresh[letter.record]]
-            self._commit(self._encode(batch, dead, outcomes), _offsets_of(records, fresh))
-        self._account(batch, outcomes)
+            dead = [letter for letter in merged.dead if fresh[letter.record]]
+            self._commit(self._encode(scored, dead, outcomes), _offsets_of(records, fresh))
+        self._account(scored, outcomes)
 
     def _scored(self, windows: WindowBatch) -> tuple[Scores, PValues]:
         scores = self._scorer.score(
@@ -128,7 +175,7 @@ class Loop:
             for record in packets.record[rows].tolist()
         ]
         names = [packets.object_id[row] for row in rows.tolist()]
-        claims = self._patiently(self._claim, names, packets.candid[rows], positions)
+        claims = self._patience(self._claim, names, packets.candid[rows], positions)
         first = np.ones(len(windows), dtype=bool)
         first[finite] = claims.first
         emissions: list[Sequence[Emission]] = [()] * len(windows)
@@ -162,7 +209,7 @@ class Loop:
         self, batch: ScoredBatch, dead: Sequence[DeadLetter], outcomes: Outcomes
     ) -> list[Message]:
         now_ms = int(time.time() * 1000)
-        letters = [*dead, *_unscorable(batch)]
+        letters = [*dead, *unscorable(batch)]
         content = ledger_record(batch.records, outcomes, self._rules.provenance, now_ms)
         return [
             *self._encoder.alerts(batch, now_ms),
@@ -170,11 +217,6 @@ class Loop:
             *self._encoder.dead_letters(batch.records, letters),
             self._encoder.ledger(content),
         ]
-
-    def _fresh(self, records: RecordBatch) -> Bool:
-        """Records at or above the committed offset; the rest only rebuild the state."""
-        floors = np.array([self._source.replayed_below(p) for p in records.partitions])
-        return np.asarray(records.offsets >= floors[records.source])
 
     def _stop_on_dead_letters(self, outcomes: Outcomes) -> None:
         """Raise ConfigError when too much of the stream can't be read; nothing is committed."""
@@ -197,9 +239,7 @@ class Loop:
         rows = batch.windows.packet[emitted]
         names = [batch.packets.object_id[row] for row in rows.tolist()]
         p = effective_p(batch.pvalues)[emitted]
-        self._patiently(
-            self._remember, names, batch.packets.candid[rows], batch.packets.jd[rows], p
-        )
+        self._patience(self._remember, names, batch.packets.candid[rows], batch.packets.jd[rows], p)
         self._recent = self._recent.extended(
             batch.windows.kind, batch.pvalues, batch.scores, counted
         )
@@ -210,22 +250,6 @@ class Loop:
         now_s = time.time()
         for stamp_ms in batch.records.timestamps_ms[list(set(outcomes.record))].tolist():
             self._metrics.end_to_end_seconds.observe(max(0.0, now_s - stamp_ms / 1000))
-
-    def _patiently(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Repeat a call while its dependency is away; membership is kept, nothing committed."""
-        delay_s = FIRST_DELAY_S
-        while True:
-            try:
-                return call(*args, **kwargs)
-            except TransientError as error:
-                log.warning("waiting %.1f s: %s", delay_s, error)
-                self._metrics.transient_errors.inc()
-            deadline = time.monotonic() + delay_s * random.uniform(0.5, 1.5)  # noqa: S311 - jitter
-            while time.monotonic() < deadline:
-                self._source.heartbeat()
-                if self._stop.wait(0.1):
-                    raise Stopped
-            delay_s = min(2 * delay_s, LONGEST_DELAY_S)
 
 
 def _rows_to_score(fates: Sequence[str | None], fresh: Bool) -> Int32:
@@ -238,21 +262,3 @@ def _offsets_of(records: RecordBatch, fresh: Bool) -> dict[TopicPartition, int]:
     """What the commit names: partitions that brought only committed records are left out."""
     sources = {records.partitions[s] for s in records.source[fresh].tolist()}
     return {tp: offset for tp, offset in records.next_offsets.items() if tp in sources}
-
-
-def _unscorable(batch: ScoredBatch) -> list[DeadLetter]:
-    """Alerts whose score is not finite, as dead letters of that alert alone."""
-    return [
-        DeadLetter(
-            record=int(batch.packets.record[packet]),
-            reason="non_finite_score",
-            error_class="NonFiniteScore",
-            error="the model gave no finite score",
-            candid=int(batch.packets.candid[packet]),
-            object_id=batch.packets.object_id[packet],
-        )
-        for packet, outcome in zip(
-            batch.windows.packet.tolist(), batch.judgement.outcome, strict=True
-        )
-        if outcome == "dead_letter.non_finite_score"
-    ]

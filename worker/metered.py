@@ -52,22 +52,27 @@ class MeteredSource:
     ) -> None:
         self._source, self._metrics, self._health = source, metrics, health
         self._state_errors = state_errors
-        self._look_at = 0.0
+        self._look_at, self._ahead = 0.0, 0
         self._shown: set[TopicPartition] = set()
         self._counted: dict[Counter, int] = {}
 
     def poll_batch(self) -> RecordBatch:
         """The next batch; the broker counts as reached when it did not fail."""
-        self._tick()
-        try:
-            records = self._source.poll_batch()
-        except TransientError:
-            self._health.broker = False
-            raise
-        self._health.broker, self._health.joined = True, self._source.joined
+        records = self._read(self._source.poll_batch)
         self._metrics.in_flight.set(len(records))
-        self._look()
         return records
+
+    def read_ahead(self) -> RecordBatch:
+        """What waits already; the broker counts as reached when it did not fail."""
+        records = self._read(self._source.read_ahead)
+        self._ahead = len(records)
+        self._metrics.in_flight.inc(self._ahead)
+        return records
+
+    def advance(self) -> None:
+        """As the source's."""
+        self._source.advance()
+        self._metrics.in_flight.set(self._ahead)
 
     def replayed_below(self, partition: TopicPartition) -> int:
         """As the source's."""
@@ -82,6 +87,17 @@ class MeteredSource:
     def rewind(self) -> None:
         """As the source's."""
         self._source.rewind()
+
+    def _read(self, call: Callable[[], RecordBatch]) -> RecordBatch:
+        self._tick()
+        try:
+            records = call()
+        except TransientError:
+            self._health.broker = False
+            raise
+        self._health.broker, self._health.joined = True, self._source.joined
+        self._look()
+        return records
 
     def _tick(self) -> None:
         self._health.tick()
@@ -133,8 +149,8 @@ class MeteredSink:
             reason = "aborted" if isinstance(error, BatchAbortedError) else "failed"
             self._metrics.produce_errors.labels(reason).inc()
             raise
-        for message in messages:
-            self._metrics.emitted.labels(message.topic).inc()
+        for topic, count in Counts(message.topic for message in messages).items():
+            self._metrics.emitted.labels(topic).inc(count)
         self._metrics.last_emit.set_to_current_time()
         self._metrics.in_flight.set(0)
 

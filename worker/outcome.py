@@ -80,6 +80,24 @@ def settle(
     )
 
 
+def unscorable(batch: ScoredBatch) -> list[DeadLetter]:
+    """Alerts whose score is not finite, as dead letters of that alert alone."""
+    return [
+        DeadLetter(
+            record=int(batch.packets.record[packet]),
+            reason="non_finite_score",
+            error_class="NonFiniteScore",
+            error="the model gave no finite score",
+            candid=int(batch.packets.candid[packet]),
+            object_id=batch.packets.object_id[packet],
+        )
+        for packet, outcome in zip(
+            batch.windows.packet.tolist(), batch.judgement.outcome, strict=True
+        )
+        if outcome == "dead_letter.non_finite_score"
+    ]
+
+
 def partition_of(records: RecordBatch, row: int) -> TopicPartition:
     """The partition that a record came from."""
     return records.partitions[int(records.source[row])]

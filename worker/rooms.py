@@ -29,6 +29,15 @@ class Source(Protocol):
     def poll_batch(self) -> RecordBatch:
         """The next batch, empty when nothing waits."""
 
+    def read_ahead(self) -> RecordBatch:
+        """What waits already, while the last batch is still worked on; empty when nothing does.
+
+        The last batch stays the one that a commit or a rewind is about, until `advance`.
+        """
+
+    def advance(self) -> None:
+        """The batch that was read ahead is now the last one."""
+
     def replayed_below(self, partition: TopicPartition) -> int:
         """Offsets below this were committed before: they rebuild state and nothing else."""
 
@@ -36,7 +45,7 @@ class Source(Protocol):
         """Keep the membership while the loop waits; returns no records."""
 
     def rewind(self) -> None:
-        """Go back to the committed offsets."""
+        """Go back to before the last batch; what was read ahead of it is dropped too."""
 
 
 class Sink(Protocol):

@@ -66,8 +66,7 @@ class TestCommit:
         source = opened(stream)
         sink = broker.sink(source, unique)
         (batch,) = pull(source, 10)
-        # What was read in an older generation of the group must not be committed.
-        source._metadata = source._metadata[:7] + b"\x63" + source._metadata[8:]
+        outdate(source)
         with pytest.raises(BatchAbortedError):
             sink.commit(copies(batch, out), batch.next_offsets)
         assert broker.values(out) == []
@@ -83,7 +82,7 @@ class TestCommit:
         source = opened(stream)
         sink = broker.sink(source, unique)
         (batch,) = pull(source, 10)
-        source._metadata = source._metadata[:7] + b"\x63" + source._metadata[8:]
+        outdate(source)
         for _ in range(9):
             with pytest.raises(BatchAbortedError):
                 sink.commit(copies(batch, out)[:1], batch.next_offsets)
@@ -207,3 +206,9 @@ def test_nothing_is_left_after_everything_was_read(opened, stream):
     source = opened(stream)
     pull(source, 10)
     assert nothing_more(source)
+
+
+def outdate(source):
+    """What was read counts as read in an older generation of the group."""
+    last = source._readings.last
+    last.metadata = last.metadata[:7] + b"\x63" + last.metadata[8:]

@@ -28,6 +28,13 @@ class FileSource:
             return _empty()
         return batch
 
+    def read_ahead(self) -> RecordBatch:
+        """The next batch."""
+        return next(self._batches, None) or _empty()
+
+    def advance(self) -> None:
+        """A file's batches are never read again."""
+
     def replayed_below(self, partition: TopicPartition) -> int:  # noqa: ARG002 - the protocol's
         """Nothing of a file was committed before."""
         return 0

@@ -2,11 +2,11 @@
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from confluent_kafka import KafkaError
+from confluent_kafka import KafkaError, KafkaException
 
 from worker.batch import BatchLimits
 from worker.errors import AnomalyWorkerError, ConfigError, RestartRequiredError, TransientError
@@ -29,6 +29,24 @@ _REFUSED = frozenset(
         KafkaError.INCONSISTENT_GROUP_PROTOCOL,
     }
 )
+
+HARMLESS = frozenset(
+    {
+        KafkaError._PARTITION_EOF,  # noqa: SLF001 - librdkafka's local code
+        KafkaError.UNKNOWN_TOPIC_OR_PART,  # a night's topic is gone: the next refresh drops it
+        KafkaError._MAX_POLL_EXCEEDED,  # noqa: SLF001 - the client joins again by itself
+    }
+)
+
+REJOINING = frozenset(
+    {
+        KafkaError.REBALANCE_IN_PROGRESS,
+        KafkaError.ILLEGAL_GENERATION,
+        KafkaError.UNKNOWN_MEMBER_ID,
+        KafkaError.STALE_MEMBER_EPOCH,
+    }
+)
+"""The group is changing: the answer comes with the callbacks of the next poll."""
 
 
 class RateLimit(logging.Filter):
@@ -112,3 +130,10 @@ def classified(error: KafkaError) -> AnomalyWorkerError:
     if error.fatal() or error.code() == KafkaError._FATAL:  # noqa: SLF001 - local code
         return RestartRequiredError(f"kafka: {error.str()}")
     return TransientError(f"kafka: {error.str()}")
+
+
+def check_each(answers: Iterable[Any]) -> None:
+    """Raise KafkaException for the first partition whose offset was not taken."""
+    for answer in answers:
+        if answer.error is not None:
+            raise KafkaException(answer.error)

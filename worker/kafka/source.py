@@ -9,7 +9,16 @@ from confluent_kafka import OFFSET_END, Consumer, KafkaError, KafkaException
 
 from worker.batch import Batcher, Received
 from worker.errors import AnomalyWorkerError, BatchAbortedError, ConfigError, TransientError
-from worker.kafka.client import SourceSettings, classified, client_log, consumer_config
+from worker.kafka.client import (
+    HARMLESS,
+    REJOINING,
+    SourceSettings,
+    check_each,
+    classified,
+    client_log,
+    consumer_config,
+)
+from worker.kafka.readings import Readings
 from worker.kafka.starts import Marks, StartFinder, position_of
 from worker.kafka.subscription import Subscription
 from worker.start import Start
@@ -21,24 +30,6 @@ CONSUME_CHUNK = 128
 """Messages per client call: the client is fastest between 64 and 512 (specification: 5.3)."""
 
 CONSUME_SLICE_S = 0.1
-
-_HARMLESS = frozenset(
-    {
-        KafkaError._PARTITION_EOF,  # noqa: SLF001 - librdkafka's local code
-        KafkaError.UNKNOWN_TOPIC_OR_PART,  # a night's topic is gone: the next refresh drops it
-        KafkaError._MAX_POLL_EXCEEDED,  # noqa: SLF001 - the client joins again by itself
-    }
-)
-
-_REJOINING = frozenset(
-    {
-        KafkaError.REBALANCE_IN_PROGRESS,
-        KafkaError.ILLEGAL_GENERATION,
-        KafkaError.UNKNOWN_MEMBER_ID,
-        KafkaError.STALE_MEMBER_EPOCH,
-    }
-)
-"""The group is changing: the answer comes with the callbacks of the next poll."""
 
 
 class KafkaSource:
@@ -54,14 +45,13 @@ class KafkaSource:
         self._limits = settings.limits
         self._positions: dict[TopicPartition, int] = {}
         self._floors: dict[TopicPartition, int] = {}
-        self._batch_starts: dict[TopicPartition, int] = {}
+        self._readings = Readings()
         self._assigned: set[TopicPartition] = set()
         self._astray: set[TopicPartition] = set()
         self._held: list[Any] = []
         self._batcher = Batcher(settings.limits)
         self._paused = False
         self._failure: AnomalyWorkerError | None = None
-        self._metadata: Any = None
         self.lost_to_retention: dict[TopicPartition, int] = {}
         self.state_gap: dict[TopicPartition, int] = {}
         client = {**consumer_config(settings, config), "error_cb": self._on_error}
@@ -85,24 +75,18 @@ class KafkaSource:
         RestartRequiredError for what only a person or a new process can mend. An error never
         costs records: what was collected before it is returned first.
         """
-        self._raise_failure()
-        self._subscription.refresh()
-        self._place()
-        self._resume()
-        self._batcher = Batcher(self._limits)
-        self._batch_starts = dict(self._positions)
-        self._fill()
-        if not len(self._batcher):
-            self._raise_failure()
-        # The generation in which the records were read: a commit under a later one would
-        # let through what another member has read meanwhile.
-        self._metadata = self._consumer.consumer_group_metadata()
-        if len(self._batcher) and not self._consumer.memberid():
-            self.rewind()
-        starts = {
-            tp: max(start, self._floors.get(tp, start)) for tp, start in self._batch_starts.items()
-        }
-        return self._batcher.batch(starts)
+        return self._read(self._limits.max_wait_s)
+
+    def read_ahead(self) -> RecordBatch:
+        """What waits already, while the last batch is still worked on; errors as above.
+
+        The last batch stays the one that `rewind` and a commit are about, until `advance`.
+        """
+        return self._read(0.0)
+
+    def advance(self) -> None:
+        """The batch that was read ahead is now the last one."""
+        self._readings.advance()
 
     def replayed_below(self, partition: TopicPartition) -> int:
         """The committed offset at assignment: what lies below only rebuilds the state."""
@@ -121,23 +105,19 @@ class KafkaSource:
 
     def rewind(self) -> None:
         """Go back to where the last batch began: its transaction left no trace."""
-        self._batcher = Batcher(self._limits)
-        for tp, start in self._batch_starts.items():
-            if tp in self._positions:
-                self._positions[tp] = start
-                self._astray.add(tp)
+        self._go_back(self._readings.starts)
 
     def group_metadata(self) -> Any:
         """What a transaction needs to commit the last batch's offsets for this member."""
-        return self._metadata
+        return self._readings.last.metadata
 
     def commit(self, next_offsets: Mapping[TopicPartition, int]) -> None:
         """Commit offsets outside of a transaction; BatchAbortedError when they aren't taken."""
-        if not next_offsets.keys() <= self._batch_starts.keys():
+        if not next_offsets.keys() <= self._readings.last.starts.keys():
             raise BatchAbortedError("kafka: a partition of the batch was taken away")
         offsets = [position_of(tp, offset) for tp, offset in next_offsets.items()]
         try:
-            _check_each(self._consumer.commit(offsets=offsets, asynchronous=False))
+            check_each(self._consumer.commit(offsets=offsets, asynchronous=False))
         except KafkaException as error:
             raise BatchAbortedError(f"kafka: {error.args[0].str()}") from error
 
@@ -153,15 +133,44 @@ class KafkaSource:
         """Leave the group (a static member keeps its place until its session ends)."""
         self._consumer.close()
 
-    def _fill(self) -> None:
-        deadline = time.monotonic() + self._limits.max_wait_s
-        while not self._batcher.closed(now := time.monotonic()) and self._failure is None:
-            if not len(self._batcher) and now >= deadline:
-                return
+    def _read(self, wait_s: float) -> RecordBatch:
+        self._raise_failure()
+        self._subscription.refresh()
+        self._place()
+        self._resume()
+        self._batcher = Batcher(self._limits)
+        reading = self._readings.begin(self._positions, ahead=not wait_s)
+        self._fill(wait_s)
+        if not len(self._batcher):
+            self._raise_failure()
+        # The generation in which the records were read: a commit under a later one would
+        # let through what another member has read meanwhile.
+        reading.metadata = self._consumer.consumer_group_metadata()
+        if len(self._batcher) and not self._consumer.memberid():
+            self._go_back(reading.starts)
+        starts = {tp: max(at, self._floors.get(tp, at)) for tp, at in reading.starts.items()}
+        return self._batcher.batch(starts)
+
+    def _fill(self, wait_s: float) -> None:
+        """Collect until the batch closes; without patience, until nothing waits."""
+        deadline = time.monotonic() + wait_s
+        while not self._batcher.closed(time.monotonic()) and self._failure is None:
             count = min(self._batcher.room(), CONSUME_CHUNK)
             held, self._held = self._held[:count], self._held[count:]
-            for message in held or self._consume_some(count, CONSUME_SLICE_S):
+            messages = held or self._consume_some(count, min(wait_s, CONSUME_SLICE_S))
+            for message in messages:
                 self._take(message)
+            if not wait_s and not messages:
+                return
+            if not len(self._batcher) and time.monotonic() >= deadline:
+                return
+
+    def _go_back(self, starts: Mapping[TopicPartition, int]) -> None:
+        self._batcher = Batcher(self._limits)
+        for tp, start in starts.items():
+            if tp in self._positions:
+                self._positions[tp] = start
+                self._astray.add(tp)
 
     def _consume_some(self, count: int, wait_s: float) -> list[Any]:
         try:
@@ -191,7 +200,7 @@ class KafkaSource:
 
     def _note(self, error: KafkaError) -> None:
         """Keep a failure until the batch in hand is done; one that ends the process wins."""
-        if error.code() in _HARMLESS:
+        if error.code() in HARMLESS:
             return
         if self._failure is None or isinstance(self._failure, TransientError):
             self._failure = classified(error)
@@ -220,7 +229,7 @@ class KafkaSource:
         for tp in gone:
             self._positions.pop(tp, None)
             self._floors.pop(tp, None)
-            self._batch_starts.pop(tp, None)
+            self._readings.drop(tp)
             self._batcher.drop(tp)
         self._assigned -= gone
         self._astray -= gone
@@ -241,12 +250,12 @@ class KafkaSource:
                 starts[tp] = self._starts.resume(tp, self._positions[tp], self.replayed_below(tp))
             first = [position_of(tp, start.position) for tp, start in starts.items() if start.first]
             if first:
-                _check_each(self._consumer.commit(offsets=first, asynchronous=False))
+                check_each(self._consumer.commit(offsets=first, asynchronous=False))
             for tp, start in starts.items():
                 self._move(position_of(tp, start.position))
             self._consumer.resume([position_of(tp, 0) for tp in self._assigned])
         except KafkaException as error:
-            if error.args[0].code() in _REJOINING:
+            if error.args[0].code() in REJOINING:
                 return
             raise classified(error.args[0]) from error
         self._drop_held(starts.keys())
@@ -287,10 +296,3 @@ class KafkaSource:
         if self._paused:
             self._consumer.resume([position_of(tp, 0) for tp in self._positions])
             self._paused = False
-
-
-def _check_each(answers: Iterable[Any]) -> None:
-    """Raise KafkaException for the first partition whose offset was not taken."""
-    for answer in answers:
-        if answer.error is not None:
-            raise KafkaException(answer.error)
