@@ -6,6 +6,7 @@ Source: Apache Avro specification, "Object Container Files".
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Protocol
 
 from worker.errors import InvalidPacketError
 
@@ -14,6 +15,7 @@ MAX_HEADER_BYTES = 256 * 1024
 MAX_INFLATED_BYTES = 8 * 1024 * 1024
 MAX_VARINT_BYTES = 10
 SYNC_BYTES = 16
+FRAME_BYTES = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +36,31 @@ class Block:
     start: int
     stop: int
     count: int
+
+
+class SchemaLookup(Protocol):
+    """Writer schemas by number, of messages in Confluent's frame."""
+
+    def schema(self, schema_id: int) -> bytes:
+        """The schema's JSON, for ever the same for a number.
+
+        InvalidPacketError (schema_unknown) where the registry doesn't have it, TransientError
+        while nobody answers.
+        """
+
+
+def unframe(data: bytes, lookup: SchemaLookup | None) -> tuple[bytes, Iterator[Block]]:
+    """Writer schema and blocks of a message: a container, or one record in Confluent's frame.
+
+    The frame is byte 0 and the schema's number, 4 bytes, big-endian.
+    """
+    if lookup is None or data[:1] != b"\0":
+        header = read_header(data)
+        return header.schema, read_blocks(data, header)
+    if len(data) < FRAME_BYTES:
+        raise InvalidPacketError("truncated", "the data ends inside the frame")
+    text = lookup.schema(int.from_bytes(data[1:FRAME_BYTES], "big"))
+    return text, iter([Block(data, FRAME_BYTES, len(data), 1)])
 
 
 def read_long(data: bytes, position: int) -> tuple[int, int]:

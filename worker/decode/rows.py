@@ -1,140 +1,115 @@
-"""One decoded Avro record to rows of columns: null rules, ranges, kinds of history points."""
+"""One record as fastavro decodes it to rows of a survey's tables: the kernel's rules, in Python.
+
+For the schemas that the compiler refuses.
+"""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from worker.decode.mapping import (
-    DETECTION,
-    FAILED_FIT,
     MAX_POINTS,
     MAX_STRING,
-    OPTIONAL,
     POSITIVE,
-    RANGES,
-    REQUIRED,
-    SENTINEL,
+    Column,
+    Kind,
+    Survey,
+    Table,
 )
 from worker.errors import InvalidPacketError
-from worker.types import BANDS
 
-NAN = math.nan
-INT64 = 2**63
+Point = tuple[int | None, list[float]]
+"""Identifier and columns; null is None or NaN."""
 
-Row = dict[str, Any]
+LARGEST_IDENTIFIER = 2**63 - 1
 
 
-def packet_row(record: Mapping[str, Any]) -> Row:
+def object_name(record: Mapping[str, Any], survey: Survey) -> str:
+    """The object's name; InvalidPacketError (schema_refused, invalid_value)."""
+    name = _get(record, survey.object_id, "the packet")
+    printable = isinstance(name, str) and name.isascii() and name.isprintable()
+    if not printable or not 1 <= len(name) <= MAX_STRING:
+        raise InvalidPacketError("invalid_value", f"{survey.object_id} is {name!r}"[:200])
+    return str(name)
+
+
+def packet_row(record: Mapping[str, Any], survey: Survey) -> Point:
     """The packet's own columns; InvalidPacketError (schema_refused, invalid_value)."""
-    candidate = record.get("candidate")
-    if not isinstance(candidate, Mapping):
-        raise InvalidPacketError("schema_refused", "no record `candidate`")
-    missing = [name for name in REQUIRED if name not in candidate]
-    if missing or "objectId" not in record:
-        raise InvalidPacketError("schema_refused", f"missing {', '.join(missing) or 'objectId'}")
-    # Some re-encodings keep candid inside candidate only.
-    candid = record.get("candid", candidate.get("candid"))
-    return {
-        "object_id": _object_id(record["objectId"]),
-        "candid": integer("candid", candid, -INT64, INT64 - 1),
-        **_photometry(candidate),
-        "ra": required("ra", candidate["ra"]),
-        "dec": required("dec", candidate["dec"]),
-        **{name: optional(name, candidate.get(name), s) for name, s in OPTIONAL.items()},
-    }
+    own = _get(record, survey.record, "the packet")
+    if not isinstance(own, Mapping):
+        raise InvalidPacketError("invalid_value", f"{survey.record} is no record")
+    for column in survey.packet.columns[: survey.packet.required]:
+        _get(own, column.field, survey.record)
+    path = next((p for p in survey.identifiers if p[-1] in (record, own)[len(p) - 1]), None)
+    if path is None:
+        raise InvalidPacketError("schema_refused", "the packet has no identifier")
+    identifier, row = _row((record, own)[len(path) - 1].get(path[-1]), own, survey.packet)
+    if identifier is None:
+        raise InvalidPacketError("invalid_value", f"{path[-1]} is null")
+    return identifier, row
 
 
-def history_rows(record: Mapping[str, Any]) -> tuple[list[Row], list[Row], list[Row]]:
-    """Detections, non-detections and forced points of a packet's history."""
-    history = record.get("prv_candidates") or ()
-    forced_history = record.get("fp_hists") or ()
-    if len(history) + len(forced_history) > MAX_POINTS:
+def history_rows(record: Mapping[str, Any], survey: Survey) -> tuple[list[Point], list[Point]]:
+    """Detections and limits, which have no identifier; and forced points."""
+    points: list[Point] = []
+    forced: list[Point] = []
+    for name in record:
+        if name not in (survey.history, survey.forced_history):
+            continue
+        for point in _points(record[name]):
+            identified = survey.point_identifier in point
+            if name == survey.forced_history or (survey.forced_field in point and not identified):
+                forced.append(_row(None, point, survey.forced))
+            else:
+                key = point.get(survey.point_identifier)
+                points.append(_row(key, point, survey.detection))
+    if len(points) + len(forced) > MAX_POINTS:
         raise InvalidPacketError("too_many_points", f"more than {MAX_POINTS} history points")
-    detections, non_detections = [], []
-    forced = [_forced(point) for point in forced_history]
-    for point in history:
-        if "forcediffimflux" in point and "candid" not in point:
-            forced.append(_forced(point))  # schema 3.5: forced photometry under the old name
-        elif point.get("candid") is not None:
-            detections.append(_detection(point))
-        else:
-            non_detections.append(_non_detection(point))
-    return detections, non_detections, forced
+    return points, forced
 
 
-def _detection(point: Mapping[str, Any]) -> Row:
-    return {
-        "candid": integer("candid", point["candid"], -INT64, INT64 - 1),
-        **_photometry(point),
-        **{name: optional(name, point.get(name), s) for name, s in DETECTION.items()},
-    }
+def _points(history: Any) -> Sequence[Mapping[str, Any]]:
+    points = [] if history is None else history
+    if not isinstance(points, list) or not all(isinstance(p, Mapping) for p in points):
+        raise InvalidPacketError("invalid_value", "a history of other things than records")
+    return points
 
 
-def _photometry(point: Mapping[str, Any]) -> Row:
-    return {
-        **_epoch(point),
-        "positive": _positive(point.get("isdiffpos")),
-        "magpsf": required("magpsf", point.get("magpsf")),
-        "sigmapsf": required("sigmapsf", point.get("sigmapsf")),
-    }
+def _get(record: Mapping[str, Any], name: str, what: str) -> Any:
+    if name not in record:
+        raise InvalidPacketError("schema_refused", f"{what} lacks {name}")
+    return record[name]
 
 
-def _non_detection(point: Mapping[str, Any]) -> Row:
-    limit = optional("diffmaglim", point.get("diffmaglim"), sentinel=True)
-    return {**_epoch(point), "diffmaglim": limit}
+def _row(identifier: Any, point: Mapping[str, Any], table: Table) -> Point:
+    if identifier is not None and (
+        not _is_whole(identifier) or not -LARGEST_IDENTIFIER <= identifier <= LARGEST_IDENTIFIER
+    ):
+        raise InvalidPacketError("invalid_value", f"an identifier is {identifier!r}"[:200])
+    row = [_value(column, point.get(column.field)) for column in table.columns]
+    required = table.required if identifier is None else table.identified
+    for column, value in zip(table.columns[:required], row, strict=False):
+        if math.isnan(value):
+            raise InvalidPacketError("invalid_value", f"{column.field} is null")
+    return identifier, row
 
 
-def _forced(point: Mapping[str, Any]) -> Row:
-    flux = optional("forcediffimflux", point.get("forcediffimflux"), sentinel=False)
-    error = optional("forcediffimfluxunc", point.get("forcediffimfluxunc"), sentinel=False)
-    return {
-        **_epoch(point),
-        "flux": NAN if flux == FAILED_FIT else flux,
-        "flux_err": NAN if error == FAILED_FIT else error,
-        "magzpsci": optional("magzpsci", point.get("magzpsci"), sentinel=True),
-        "diffmaglim": optional("diffmaglim", point.get("diffmaglim"), sentinel=True),
-    }
+def _value(column: Column, value: Any) -> float:
+    """A number inside its range; NaN for null, NaN and the sentinel."""
+    if value is None:
+        return math.nan
+    if column.kind is Kind.SIGN:
+        number = POSITIVE.get(value, -1.0) if isinstance(value, str) else -1.0
+    elif _is_whole(value) or (column.kind is Kind.NUMBER and isinstance(value, float)):
+        number = float(value)
+    else:
+        raise InvalidPacketError("invalid_value", f"{column.field} is {value!r}"[:200])
+    if math.isnan(number) or number == column.sentinel:
+        return math.nan
+    if not column.low <= number <= column.high:
+        raise InvalidPacketError("invalid_value", f"{column.field} is {value!r}"[:200])
+    return number
 
 
-def _epoch(point: Mapping[str, Any]) -> Row:
-    return {
-        "jd": required("jd", point.get("jd")),
-        "band": integer("fid", point.get("fid"), min(BANDS), max(BANDS)),
-        "programid": integer("programid", point.get("programid"), 0, 255),
-    }
-
-
-def required(name: str, value: Any) -> float:
-    """A finite number inside its range."""
-    low, high = RANGES[name]
-    if not isinstance(value, int | float) or not low <= value <= high:
-        raise InvalidPacketError("invalid_value", f"{name} is {value!r}"[:200])
-    return float(value)
-
-
-def optional(name: str, value: Any, sentinel: bool) -> float:  # noqa: FBT001 - from the table
-    """A number, NaN where it is null, NaN or the sentinel; infinities are refused."""
-    if value is None or (sentinel and value == SENTINEL):
-        return NAN
-    if not isinstance(value, int | float) or math.isinf(value):
-        raise InvalidPacketError("invalid_value", f"{name} is {value!r}"[:200])
-    return float(value)
-
-
-def integer(name: str, value: Any, low: int, high: int) -> int:
-    """A whole number inside its range."""
-    if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
-        raise InvalidPacketError("invalid_value", f"{name} is {value!r}"[:200])
-    return value
-
-
-def _positive(value: Any) -> bool:
-    if value not in POSITIVE:
-        raise InvalidPacketError("invalid_value", f"isdiffpos is {value!r}"[:200])
-    return POSITIVE[value]
-
-
-def _object_id(value: Any) -> str:
-    if not isinstance(value, str) or not 1 <= len(value) <= MAX_STRING or not value.isprintable():
-        raise InvalidPacketError("invalid_value", f"objectId is {value!r}"[:200])
-    return value
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
