@@ -5,7 +5,8 @@ computes them. B windows, T steps, D width, H heads. `mask` is 1 where a step is
 padding, 0 where it is visible.
 
 Options that the published models leave off: log-spaced positional periods, magnitude errors
-as input channels, mean and max pooling, a head that predicts properties of the whole curve.
+as input channels, mean and max pooling, serving without padding, a mask token, a head that
+predicts properties of the whole curve.
 """
 
 import math
@@ -28,7 +29,9 @@ class AstromerConfig:
     """Architecture. The defaults are the published Astromer 2.
 
     `version` 1: no shortcuts, masked logits raised by 1; 2: learned shortcuts, hidden keys
-    removed. `targets`: outputs of the property head, 0 for none.
+    removed. `padding` concerns version 1 alone, whose published form attends to its padding.
+    `mask_token`: a learned magnitude for hidden steps; the authors declare one, but their
+    published graph lacks it. `targets`: outputs of the property head, 0 for none.
     """
 
     version: Literal[1, 2] = 2
@@ -40,6 +43,8 @@ class AstromerConfig:
     positions: Literal["astromer", "log"] = "astromer"
     channels: Literal["mag", "mag_error"] = "mag"
     pooling: Literal["mean", "mean_max"] = "mean"
+    padding: Literal["published", "none"] = "published"
+    mask_token: bool = False
     targets: int = 0
     dropout: float = 0.0
 
@@ -120,17 +125,27 @@ class Astromer(nn.Module):
         self.head = nn.Linear(config.width, 1)
         self.register_buffer("omega", frequencies(config).float(), persistent=False)
         self.omega: Tensor
+        self.mask_token = nn.Parameter(torch.zeros(1)) if config.mask_token else None
         self.property_head = _property_head(config) if config.targets else None
 
-    def forward(self, x: Tensor, times: Tensor, mask: Tensor) -> list[Tensor]:
+    def forward(
+        self, x: Tensor, times: Tensor, mask: Tensor, copies: Tensor | None = None
+    ) -> list[Tensor]:
         """States after the input embedding and after each block.
 
-        x (B, T, C), times (B, T) [d, centred], mask (B, T); each result (B, T, D).
+        x (B, T, C), times (B, T) [d, centred], mask (B, T), copies (B,) as in
+        `attention_bias`; each result (B, T, D).
         """
+        if self.mask_token is not None:
+            hidden = mask[..., None]
+            x = torch.cat([x[..., :1] * (1 - hidden) + self.mask_token * hidden, x[..., 1:]], -1)
         states = [self.embed(x) + self.position(times)]
-        bias = self.attention_bias(mask).to(states[0].dtype)
+        # Blocks may be in bfloat16; magnitudes and positions need float32.
+        state = states[0].to(next(self.blocks.parameters()).dtype)
+        bias = self.attention_bias(mask, copies).to(state.dtype)
         for block in self.blocks:
-            states.append(block(states[-1], bias))
+            state = block(state, bias)
+            states.append(state.to(states[0].dtype))
         return states
 
     def position(self, times: Tensor) -> Tensor:
@@ -139,29 +154,44 @@ class Astromer(nn.Module):
         even = torch.arange(self.config.width, device=times.device) % 2 == 0
         return torch.where(even, torch.sin(angle), torch.cos(angle))
 
-    def attention_bias(self, mask: Tensor) -> Tensor:
+    def attention_bias(self, mask: Tensor, copies: Tensor | None = None) -> Tensor:
         """What masking adds to the logits.
 
         Astromer 1 raises the logits of hidden queries or keys by 1, as published; Astromer 2
-        removes hidden keys.
+        removes hidden keys. `copies` (B,): how many equal padding steps each hidden step of a
+        window stands for in Astromer 1. m equal keys weigh as much as one whose logit is raised
+        by ln m, so a short window need not be padded to its full length; 0 removes the padding.
+        Valid where only padding is hidden.
         """
-        if self.config.version == 1:
-            either = (mask[:, :, None] + mask[:, None, :]).clamp(max=1.0)
-            return either[:, None]  # (B, 1, T, T)
-        return (-1e9 * mask)[:, None, None, :]  # (B, 1, 1, T)
+        if self.config.version == 2:
+            return (-1e9 * mask)[:, None, None, :]  # (B, 1, 1, T)
+        bias = (mask[:, :, None] + mask[:, None, :]).clamp(max=1.0)  # (B, T, T)
+        if copies is not None:
+            bias = bias + (torch.log(copies).clamp(min=-1e9)[:, None] * mask)[:, None, :]
+        return bias[:, None]
 
     def reconstruct(self, state: Tensor) -> Tensor:
         """Magnitudes (B, T) from the last state."""
         magnitudes: Tensor = self.head(self.head_norm(state))
         return magnitudes[..., 0]
 
-    def properties(self, x: Tensor, times: Tensor, mask: Tensor) -> Tensor:
-        """Predicted properties of the whole curve (B, targets)."""
+    def summary(
+        self, x: Tensor, times: Tensor, mask: Tensor, copies: Tensor | None = None
+    ) -> Tensor:
+        """One vector per window (B, `summary_size`).
+
+        The predicted properties where there is a property head, else the pooled last state.
+        """
+        pooled = pool(self(x, times, mask, copies)[-1], mask, self.config.pooling)
         if self.property_head is None:
-            raise ValueError("this encoder has no property head")
-        pooled = pool(self(x, times, mask)[-1], mask, self.config.pooling)
+            return pooled
         predicted: Tensor = self.property_head(pooled)
         return predicted
+
+    @property
+    def summary_size(self) -> int:
+        """Length of a window's summary."""
+        return self.config.targets or _pooled_size(self.config)
 
 
 def masked_mean(state: Tensor, mask: Tensor) -> Tensor:
@@ -181,7 +211,8 @@ def masked_max(state: Tensor, mask: Tensor) -> Tensor:
 def skip_embedding(states: list[Tensor], mask: Tensor, gamma: Tensor) -> Tensor:
     """Weighted embedding of all layers (B, D): softmax(gamma), over the number of layers.
 
-    The division comes from the authors' mean over the layer axis (1/7 in Astromer 2).
+    The division comes from the authors' mean over the layer axis (1/7 in Astromer 2). The
+    paper's variant for Astromer 1 leaves the input embedding, `states[0]`, out.
     """
     means = torch.stack([masked_mean(state, mask) for state in states], dim=1)
     weight = torch.softmax(gamma, 0)[None, :, None]
@@ -194,8 +225,12 @@ def pool(state: Tensor, mask: Tensor, pooling: str) -> Tensor:
     return mean if pooling == "mean" else torch.cat([mean, masked_max(state, mask)], dim=1)
 
 
+def _pooled_size(config: AstromerConfig) -> int:
+    return config.width * (2 if config.pooling == "mean_max" else 1)
+
+
 def _property_head(config: AstromerConfig) -> nn.Sequential:
-    size = config.width * (2 if config.pooling == "mean_max" else 1)
+    size = _pooled_size(config)
     return nn.Sequential(
         nn.LayerNorm(size), nn.Linear(size, 128), nn.GELU(), nn.Linear(128, config.targets)
     )

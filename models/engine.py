@@ -1,117 +1,175 @@
 """Inference: ragged curves in, embeddings out; length buckets instead of padding to 200."""
 
+import copy
 from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
-from models.astromer import Astromer, masked_mean
-from models.data import cut_rows
+from models.astromer import Astromer, AstromerConfig
+from models.windows import by_time, is_sorted, model_inputs, newest
 
 Float64 = NDArray[np.float64]
 Float32 = NDArray[np.float32]
 Int64 = NDArray[np.int64]
-
-STEP_BUDGET = 8192
-"""Padded steps (windows times length) in one forward pass."""
+Precision = Literal["fp32", "bf16"]
 
 BUCKETS = (8, 12, 16, 24, 32, 48, 64, 96, 128, 160, 200)
 """Lengths that windows are padded to; longer models pad to their own window."""
 
-ERROR_SCALE = 0.3
+CPU_STEP_BUDGET = 2048
+"""Padded steps (windows times length) of one forward pass: what fits the second-level cache."""
+
+CUDA_STEP_BUDGET = 65_536
+"""Large enough that starting its kernels takes less time than running them."""
+
+IN_FLIGHT = 3
+"""Batches that a GPU works on before the first is waited for."""
 
 
-def newest(offsets: Int64, window: int) -> tuple[Int64, Int64]:
-    """Point indices of the newest `window` points of each curve, and the new offsets."""
-    n = np.diff(offsets)
-    length = np.minimum(n, window)
-    return cut_rows(offsets, n - length, length)
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Windows padded to one length, on the device. copies: see `Astromer.attention_bias`."""
 
-
-def model_inputs(
-    offsets: Int64, jd: Float64, mag: Float64, err: Float64, channels: str
-) -> tuple[Float32, Float32]:
-    """Per point the input channels (N, C) and the time (N,), centred per window in float64.
-
-    Near jd 2.46e6 a float32 steps by a quarter of a day: the mean goes before the cast.
-    """
-    n = np.diff(offsets)
-    row = np.repeat(np.arange(len(n)), n)
-    count = np.maximum(n, 1)
-    # Sums start from the first value of each row, so that 2.46e6 doesn't eat digits.
-    first = offsets[:-1][n > 0]
-    base = np.zeros(len(n))
-    base[n > 0] = jd[first]
-    days = jd - base[row]
-    days -= (np.bincount(row, days, len(n)) / count)[row]
-    centred = mag - (np.bincount(row, mag, len(n)) / count)[row]
-    if channels == "mag":
-        return centred[:, None].astype(np.float32), days.astype(np.float32)
-    columns = (centred, ERROR_SCALE * np.arcsinh(centred / err), np.log10(err))
-    return np.stack(columns, axis=1).astype(np.float32), days.astype(np.float32)
+    rows: Int64
+    x: Tensor
+    times: Tensor
+    mask: Tensor
+    copies: Tensor | None
 
 
 class Embedder:
     """An encoder in inference mode.
 
-    With a property head the embedding is its output (the useful layer: specification science,
-    section 5), else the mean of the last state over visible steps.
+    The embedding is `Astromer.summary`: with a property head its output (the useful layer:
+    specification science, section 5), else the pooled last state. `precision` bf16 runs the
+    blocks in bfloat16; positions, input and pooling stay in float32. Astromer 1 at full precision
+    runs in float64: without shortcuts its LayerNorms amplify rounding a thousandfold, and a
+    window would differ by 4e-4 between one bucket and another.
     """
 
-    def __init__(self, module: Astromer, device: str = "cpu") -> None:
-        self._module = module.eval().to(device)
-        self._device = device
+    def __init__(
+        self, module: Astromer, device: str = "cpu", precision: Precision = "fp32"
+    ) -> None:
+        self._module = copy.deepcopy(module).eval().to(device)
+        if precision == "bf16":
+            self._module.blocks.to(torch.bfloat16)
+        elif module.config.version == 1:
+            self._module.double()
+        self._dtype = self._module.embed.weight.dtype
+        self._device = torch.device(device)
+        self._cuda = self._device.type == "cuda"
+        self._budget = CUDA_STEP_BUDGET if self._cuda else CPU_STEP_BUDGET
         self.window = module.config.window
-        self.dim = module.config.targets or module.config.width
+        self.dim = module.summary_size
 
     def warm_up(self) -> None:
-        """Run every bucket once."""
-        for length in (*BUCKETS, self.window):
-            self.embed(
-                np.array([0, length], dtype=np.int64),
-                np.linspace(0.0, 1.0, length),
-                np.zeros(length),
-                np.full(length, 0.1),
-            )
+        """Run every bucket once, in a full batch and in a batch of one."""
+        for length in edges(self._module.config).tolist():
+            n = length if length == self.window else length - 1
+            for count in (1, max(1, self._budget // length)):
+                offsets = np.arange(count + 1) * n
+                jd = np.tile(np.linspace(0.0, 1.0, n), count)
+                self.embed(offsets, jd, np.zeros(len(jd)), np.full(len(jd), 0.1))
 
     def embed(self, offsets: Int64, jd: Float64, mag: Float64, err: Float64) -> Float32:
-        """Embeddings (B, dim) of ragged curves: newest window, centred, bucketed by length."""
+        """Embeddings (B, dim) of ragged curves: newest window, centred, bucketed by length.
+
+        Points that don't ascend in time are sorted first. An empty curve gives zeros; a value
+        that is not finite gives NaN in its own row, and only there.
+        """
+        if not is_sorted(offsets, jd):
+            order = by_time(offsets, jd)
+            jd, mag, err = jd[order], mag[order], err[order]
         index, cut = newest(offsets, self.window)
         x, times = model_inputs(
             cut, jd[index], mag[index], err[index], self._module.config.channels
         )
         out = np.zeros((len(cut) - 1, self.dim), dtype=np.float32)
+        waiting: list[tuple[Int64, Tensor, torch.cuda.Event | None]] = []
         with torch.inference_mode():
-            for rows, length in buckets(np.diff(cut), self.window):
-                out[rows] = self._forward(x, times, cut, rows, length)
+            for rows, length in buckets(np.diff(cut), self._module.config, self._budget):
+                batch = self._batch(x, times, cut, rows, length)
+                waiting.append(self._start(batch))
+                if len(waiting) > (IN_FLIGHT if self._cuda else 0):
+                    _finish(out, *waiting.pop(0))
+            for started in waiting:
+                _finish(out, *started)
         return out
 
-    def _forward(
-        self, x: Float32, times: Float32, offsets: Int64, rows: Int64, length: int
-    ) -> Float32:
+    def _start(self, batch: Batch) -> tuple[Int64, Tensor, torch.cuda.Event | None]:
+        """Queue a forward pass and the copy of its result; nothing is waited for."""
+        result = self._module.summary(batch.x, batch.times, batch.mask, batch.copies).float()
+        if not self._cuda:
+            return batch.rows, result, None
+        host = torch.empty(result.shape, dtype=torch.float32, pin_memory=True)
+        host.copy_(result, non_blocking=True)
+        done = torch.cuda.Event()  # type: ignore[no-untyped-call]  # torch has no types here
+        done.record()
+        return batch.rows, host, done
+
+    def _batch(self, x: Float32, times: Float32, offsets: Int64, rows: Int64, length: int) -> Batch:
         n = offsets[rows + 1] - offsets[rows]
         visible = np.arange(length) < n[:, None]
         place = (offsets[rows][:, None] + np.arange(length))[visible]
         padded_x = np.zeros((len(rows), length, x.shape[1]), dtype=np.float32)
         padded_t = np.zeros((len(rows), length), dtype=np.float32)
         padded_x[visible], padded_t[visible] = x[place], times[place]
-        mask = 1.0 - visible.astype(np.float32)
-        tensors = [torch.from_numpy(a).to(self._device) for a in (padded_x, padded_t, mask)]
-        if self._module.property_head is not None:
-            result = self._module.properties(*tensors)
-        else:
-            result = masked_mean(self._module(*tensors)[-1], tensors[2])
-        return np.asarray(result.float().cpu().numpy(), dtype=np.float32)
+        copies = padding_copies(self._module.config, n, length)
+        return Batch(
+            rows,
+            self._to_device(padded_x),
+            self._to_device(padded_t),
+            self._to_device(1.0 - visible.astype(np.float32)),
+            None if copies is None else self._to_device(copies),
+        )
+
+    def _to_device(self, array: Float32) -> Tensor:
+        tensor = torch.from_numpy(array)
+        if self._cuda:
+            tensor = tensor.pin_memory().to(self._device, non_blocking=True)
+        return tensor.to(self._dtype)
 
 
-def buckets(lengths: Int64, window: int) -> Iterator[tuple[Int64, int]]:
-    """Rows of similar length and the length to pad them to, within the step budget."""
-    edges = np.array([b for b in BUCKETS if b < window] + [window])
-    bucket = np.searchsorted(edges, lengths)
+def _finish(out: Float32, rows: Int64, result: Tensor, done: torch.cuda.Event | None) -> None:
+    if done is not None:
+        done.synchronize()
+    out[rows] = result.numpy()
+
+
+def padding_copies(config: AstromerConfig, n: Int64, length: int) -> Float32 | None:
+    """How many of Astromer 1's padding steps each padding step of a short batch stands for.
+
+    None for Astromer 2, which doesn't see its padding.
+    """
+    if config.version == 2:
+        return None
+    if config.padding == "none":
+        return np.zeros(len(n), dtype=np.float32)
+    return ((config.window - n) / np.maximum(length - n, 1)).astype(np.float32)
+
+
+def edges(config: AstromerConfig) -> Int64:
+    """Lengths that windows of this encoder are padded to, ascending."""
+    return np.array([b for b in BUCKETS if b < config.window] + [config.window])
+
+
+def buckets(lengths: Int64, config: AstromerConfig, budget: int) -> Iterator[tuple[Int64, int]]:
+    """Rows of similar length and the length to pad them to, within a budget of padded steps.
+
+    Astromer 1 attends to its padding, so a window that is padded needs one padding step.
+    """
+    ends = edges(config)
+    needs_padding = config.version == 1 and config.padding == "published"
+    wanted = np.where(needs_padding & (lengths < config.window), lengths + 1, lengths)
+    bucket = np.searchsorted(ends, wanted)
     for number in np.unique(bucket[lengths > 0]).tolist():
-        length = int(edges[number])
+        length = int(ends[number])
         rows = np.flatnonzero((bucket == number) & (lengths > 0))
-        size = max(1, STEP_BUDGET // length)
+        size = max(1, budget // length)
         for start in range(0, len(rows), size):
             yield rows[start : start + size], length

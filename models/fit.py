@@ -20,10 +20,9 @@ from models.engine import Embedder
 from models.heads import Heads
 from models.inputs import Scaling, raw_inputs
 from models.mcdsvdd import HeadConfig, TrainPlan, fit_classifier, fit_mcdsvdd
-from models.pretrain import read_record
 from models.scorer import Fusion, Scorer
 from models.simulate import SURVEY, simulate_curves
-from models.weights import ENCODER_FILE, load_encoder
+from models.weights import ENCODER_FILE, load_encoder, read_record
 
 log = logging.getLogger(__name__)
 

@@ -5,7 +5,6 @@ sees. Masked reconstruction of the same budget taught nothing useful (specificat
 section 5). Labels are not used.
 """
 
-import json
 import logging
 import math
 from collections.abc import Callable
@@ -19,9 +18,9 @@ from numpy.typing import NDArray
 
 from models.astromer import Astromer, AstromerConfig
 from models.data import CurveSet, random_pieces
-from models.engine import model_inputs, newest
 from models.features import PERIOD_NAMES, SIDE_NAMES, period_features, side_features
 from models.weights import save_encoder
+from models.windows import model_inputs, newest
 
 log = logging.getLogger(__name__)
 
@@ -125,7 +124,7 @@ def _loss(
 ) -> torch.Tensor:
     """Smooth L1 over the targets that exist."""
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        got = module.properties(x, times, mask)
+        got = module.summary(x, times, mask)
     known = ~torch.isnan(want)
     return torch.nn.functional.smooth_l1_loss(got.float()[known], want[known])
 
@@ -156,11 +155,3 @@ def _record(
         "labels_seen": [],
         "curves_seen": dict(zip(surveys.tolist(), counts.tolist(), strict=True)),
     }
-
-
-def read_record(directory: Path) -> dict[str, Any]:
-    """The config.json of an encoder or artefact."""
-    record = json.loads((directory / "config.json").read_text(encoding="utf-8"))
-    if not isinstance(record, dict):
-        raise TypeError(f"{directory}/config.json holds no object")
-    return record

@@ -21,8 +21,7 @@ from models.engine import Embedder
 from models.heads import REASONS, HeadOutput, Heads
 from models.inputs import Scaling, input_names, raw_inputs
 from models.mcdsvdd import HeadConfig
-from models.pretrain import read_record
-from models.weights import load_encoder, read_tensors
+from models.weights import load_encoder, read_record, read_tensors
 
 Float64 = NDArray[np.float64]
 Float32 = NDArray[np.float32]

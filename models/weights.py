@@ -2,11 +2,12 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -21,11 +22,33 @@ class WeightsError(ValueError):
 
 def save_encoder(module: Astromer, directory: Path, record: Mapping[str, Any]) -> None:
     """Write half-precision weights and config.json."""
-    directory.mkdir(parents=True, exist_ok=True)
-    tensors = {name: t.half().contiguous() for name, t in module.state_dict().items()}
-    save_file(tensors, directory / ENCODER_FILE)
+    save_weights(module, directory / ENCODER_FILE, record, torch.float16)
+
+
+def save_weights(
+    module: Astromer, path: Path, record: Mapping[str, Any], dtype: torch.dtype = torch.float32
+) -> None:
+    """Write a weights file and config.json beside it.
+
+    The architecture stands in the file's header too, so that the file alone can be loaded.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    tensors = {name: t.to(dtype).contiguous() for name, t in module.state_dict().items()}
+    save_file(tensors, path, metadata={"encoder": json.dumps(asdict(module.config))})
     text = json.dumps(record, indent=1) + "\n"
-    (directory / "config.json").write_text(text, encoding="utf-8")
+    path.with_name("config.json").write_text(text, encoding="utf-8")
+
+
+def load_weights(path: Path) -> Astromer:
+    """The encoder of one weights file, in float32; WeightsError says what does not fit."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = file.metadata() or {}
+        module = Astromer(AstromerConfig(**json.loads(header["encoder"])))
+    except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
+        raise WeightsError(f"{path}: no encoder ({error})") from error
+    fill(module, read_tensors(path))
+    return module.eval()
 
 
 def load_encoder(directory: Path) -> Astromer:
@@ -64,3 +87,11 @@ def fill(module: torch.nn.Module, tensors: Mapping[str, Tensor]) -> None:
         if tensors[name].shape != tensor.shape:
             raise WeightsError(f"{name}: {tuple(tensors[name].shape)}, not {tuple(tensor.shape)}")
     module.load_state_dict(dict(tensors))
+
+
+def read_record(directory: Path) -> dict[str, Any]:
+    """The config.json of an encoder or artefact."""
+    record = json.loads((directory / "config.json").read_text(encoding="utf-8"))
+    if not isinstance(record, dict):
+        raise TypeError(f"{directory}/config.json holds no object")
+    return record

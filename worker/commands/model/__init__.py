@@ -4,7 +4,12 @@ import click
 
 from worker.commands.lazy import LazyGroup
 
-COMMANDS: dict[str, str] = {}
+COMMANDS = {
+    "inspect": "worker.commands.model.inspect:inspect",
+    "verify": "worker.commands.model.verify:verify",
+    "convert": "worker.commands.model.convert:convert",
+    "embed": "worker.commands.model.embed:embed",
+}
 
 
 @click.group(cls=LazyGroup, table=COMMANDS)
