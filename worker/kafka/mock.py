@@ -30,7 +30,10 @@ class MockCluster:
     def __enter__(self) -> Self:
         library = self._library
         error = ctypes.create_string_buffer(_ERROR_BYTES)
-        self._handle = library.rd_kafka_new(0, library.rd_kafka_conf_new(), error, _ERROR_BYTES)
+        conf = library.rd_kafka_conf_new()
+        # The handle only owns the cluster: that it has no broker itself is nobody's concern.
+        library.rd_kafka_conf_set(conf, b"log_level", b"0", error, _ERROR_BYTES)
+        self._handle = library.rd_kafka_new(0, conf, error, _ERROR_BYTES)
         if not self._handle:
             raise UnavailableError(f"mock cluster: {error.value.decode()}")
         self._cluster = library.rd_kafka_mock_cluster_new(self._handle, self._brokers)
@@ -65,6 +68,7 @@ def _library() -> ctypes.CDLL:
     pointer, text = ctypes.c_void_p, ctypes.c_char_p
     for name, result, arguments in (
         ("rd_kafka_conf_new", pointer, []),
+        ("rd_kafka_conf_set", ctypes.c_int, [pointer, text, text, text, ctypes.c_size_t]),
         ("rd_kafka_new", pointer, [ctypes.c_int, pointer, text, ctypes.c_size_t]),
         ("rd_kafka_destroy", None, [pointer]),
         ("rd_kafka_mock_cluster_new", pointer, [pointer, ctypes.c_int]),
