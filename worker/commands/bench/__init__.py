@@ -4,7 +4,9 @@ import click
 
 from worker.commands.lazy import LazyGroup
 
-COMMANDS: dict[str, str] = {}
+COMMANDS: dict[str, str] = {
+    "decode": "worker.commands.bench.decode:decode",
+}
 
 
 @click.group(cls=LazyGroup, table=COMMANDS)
