@@ -31,11 +31,7 @@ class SpanProgram(Program):
 
     def write(self, schema: Schema) -> None:
         """Skip a packet's top level."""
-        schema = self.resolve(schema)
-        if isinstance(schema, list) or schema["type"] != "record":
-            self.skip(schema)
-            return
-        for field in schema["fields"]:
+        for field in self.resolve(schema)["fields"]:
             if field["name"] in self.survey.spans:
                 self.value(field["type"], partial(self.spanned, field["name"], self.skip))
             else:
@@ -72,6 +68,8 @@ class PacketProgram(SpanProgram):
     def write(self, schema: Schema) -> None:
         """Read a packet's top level."""
         survey = self.survey
+        if isinstance(self.resolve(schema), list):
+            raise InvalidPacketError("schema_refused", "the packet is one of several types")
         fields = self._record(schema, "the packet")
         _require(fields, [survey.object_id, survey.record], "the packet")
         _, own = self.nullable(fields[survey.record])

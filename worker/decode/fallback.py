@@ -20,7 +20,6 @@ from worker.decode.mapping import MAX_VALUES, Survey
 from worker.decode.rows import Point, history_rows, object_name, packet_row
 from worker.decode.walk import LEVEL_CELLS, walk
 from worker.decode.wire import MALFORMED
-from worker.errors import InvalidPacketError
 from worker.types import Int64
 
 Rows = Mapping[int, Sequence[Point]]
@@ -57,8 +56,6 @@ def decode_job(job: Int64, block: bytes, entry: Entry, survey: Survey) -> list[D
 
 
 def _packet(record: Any, spans: Int64, survey: Survey) -> Decoded:
-    if not isinstance(record, Mapping):
-        raise InvalidPacketError("schema_refused", "the packet is no record")
     own = packet_row(record, survey)
     points, forced = history_rows(record, survey)
     names = [column.name for column in survey.detection.columns]

@@ -28,6 +28,7 @@ class Program:
         self._ops: list[list[int]] = []
         self._names: dict[str, Schema] = {}
         self._barrier = self._level = self._values = 0
+        self._collect(schema)
         self.write(schema)
         self.emit(walk.END)
         self.code: Int32 = np.array(self._ops, dtype=np.int32)
@@ -49,10 +50,21 @@ class Program:
             return self._names.get(schema, {"type": schema})
         if not isinstance(schema["type"], str):
             return self.resolve(schema["type"])
+        return schema if "name" in schema else self._names.get(schema["type"], schema)
+
+    def _collect(self, schema: Schema) -> None:
+        """Note every named type: a field may be looked at before the one that defines its type."""
+        if isinstance(schema, list):
+            for branch in schema:
+                self._collect(branch)
+        if not isinstance(schema, dict):
+            return
         if "name" in schema:
             self._names[schema["name"]] = schema
-            return schema
-        return self._names.get(schema["type"], schema)
+        for inner in (schema["type"], schema.get("items"), schema.get("values")):
+            self._collect(inner)
+        for field in schema.get("fields", ()):
+            self._collect(field["type"])
 
     def nullable(self, schema: Schema) -> tuple[int, Schema]:
         """Tag (see `wire`) and type of a plain type or of a union of null and one type.
