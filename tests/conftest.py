@@ -6,10 +6,17 @@ import uuid
 import pytest
 from confluent_kafka.admin import AdminClient
 
+from models.night import plan_night
 from tests.kafka_server import KafkaServer, kafka_home
 from tests.redis_server import RedisServer, redis_binary
+from worker.commands.offline import score_files
+from worker.commands.simulate import write_night
+from worker.config import load_settings
+from worker.metrics import Metrics
+from worker.simulate import simulate_packets
 
 MISSING = pytest.StashKey()
+NIGHT_OUT = "simulated.anomaly"
 
 
 def pytest_configure(config):
@@ -62,6 +69,25 @@ def redis_url(request, tmp_path_factory):
 def kafka_admin(kafka_bootstrap):
     """An admin client of the real Kafka."""
     return AdminClient({"bootstrap.servers": kafka_bootstrap})
+
+
+@pytest.fixture(scope="session")
+def night_messages(tmp_path_factory):
+    """What a small simulated night would publish, a tenth of it emitted."""
+    plan = plan_night(3, 40)
+    sent = simulate_packets(3, plan.objects, plan.planted)
+    archive = tmp_path_factory.mktemp("night") / "night.tar.gz"
+    write_night(archive, sent.night, [], sent.packets, [])
+    settings = load_settings(
+        None,
+        [
+            "source.survey=simulated",
+            f"output.topic={NIGHT_OUT}",
+            "output.min_percentile=90",
+            "redis.timeout_s=30",  # the machine may be busy
+        ],
+    ).settings
+    return score_files(settings, [archive], Metrics()).messages
 
 
 @pytest.fixture

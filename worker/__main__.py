@@ -20,6 +20,7 @@ COMMANDS = {
     "ledger": "worker.commands.ledger:ledger",
     "rank": "worker.commands.rank:rank",
     "top": "worker.commands.top:top",
+    "board": "worker.commands.board:board",
     "vote": "worker.commands.vote:vote",
     "schema": "worker.commands.schema:schema",
     "bench": "worker.commands.bench:bench",

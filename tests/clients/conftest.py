@@ -14,14 +14,10 @@ from confluent_kafka.admin import (
     UserScramCredentialUpsertion,
 )
 
-from models.night import plan_night
+from tests.conftest import NIGHT_OUT
 from tests.kafka_server import KafkaServer, kafka_home
 from tests.processes import free_ports
-from worker.commands.offline import score_files
-from worker.config import load_settings
 from worker.kafka import create_topics, produce_all
-from worker.metrics import Metrics
-from worker.simulate import simulate_packets
 from worker.topics import TopicSpec
 from worker.types import Message
 
@@ -103,20 +99,6 @@ def quiet(monkeypatch, tmp_path):
 
 
 @pytest.fixture(scope="session")
-def night_messages(tmp_path_factory):
-    """What a small simulated night would publish on <out>."""
-    plan = plan_night(3, 40)
-    sent = simulate_packets(3, plan.objects, plan.planted)
-    folder = tmp_path_factory.mktemp("night")
-    for number, value in enumerate(sent.packets):
-        (folder / f"{number:05d}.avro").write_bytes(value)
-    chosen = ["source.survey=simulated", f"output.topic={TOPIC}", "output.min_percentile=90"]
-    chosen.append("redis.timeout_s=30")  # the machine may be busy
-    settings = load_settings(None, chosen).settings
-    return score_files(settings, sorted(folder.iterdir()), Metrics()).messages
-
-
-@pytest.fixture(scope="session")
 def wire(night_messages, tmp_path_factory, request):
     home = kafka_home()
     if home is None:
@@ -126,7 +108,7 @@ def wire(night_messages, tmp_path_factory, request):
     try:
         server.start()
         server.add_user()
-        alerts = [m for m in night_messages if m.topic == TOPIC]
+        alerts = [m for m in night_messages if m.topic == NIGHT_OUT]
         assert len(alerts) > 3
         found = Wire(server.bootstrap, server.sasl_bootstrap, TOPIC, alerts)
         found.add_topic(TOPIC, alerts)

@@ -27,12 +27,18 @@ class Read:
 
 
 class TopicReader:
-    """Reads one topic's partitions from the start, without a group's offsets.
+    """Reads one topic's partitions without a group's offsets.
 
+    From the start, or from the first record that is no older than `since_ms` (Unix ms).
     `drain` can be called again: it goes on from where it stopped.
     """
 
-    def __init__(self, config: Mapping[str, str | int | float | bool], topic: str) -> None:
+    def __init__(
+        self,
+        config: Mapping[str, str | int | float | bool],
+        topic: str,
+        since_ms: int | None = None,
+    ) -> None:
         settings: dict[str, Any] = {
             "log_level": QUIET,
             **config,
@@ -54,7 +60,7 @@ class TopicReader:
         if found.error is not None:
             raise UnavailableError(f"topic {topic}: {found.error.str()}")
         self._ends = dict.fromkeys(found.partitions, -1)
-        self._consumer.assign([Position(topic, p, OFFSET_BEGINNING) for p in self._ends])
+        self._consumer.assign(self._starts(since_ms))
 
     def drain(self, patience_s: float = TIMEOUT_S) -> Iterator[Read]:
         """Every record up to the present end; UnavailableError when the broker falls silent."""
@@ -79,6 +85,16 @@ class TopicReader:
     def close(self) -> None:
         """End the client."""
         self._consumer.close()
+
+    def _starts(self, since_ms: int | None) -> list[Position]:
+        if since_ms is None:
+            return [Position(self._topic, p, OFFSET_BEGINNING) for p in self._ends]
+        wanted = [Position(self._topic, p, since_ms) for p in self._ends]
+        try:
+            found: list[Position] = self._consumer.offsets_for_times(wanted, timeout=TIMEOUT_S)
+        except KafkaException as error:
+            raise UnavailableError(f"topic {self._topic}: {error.args[0].str()}") from error
+        return found
 
     def _high(self, partition: int) -> int:
         try:
