@@ -45,6 +45,7 @@ def test_hostile_text_is_text(alert, shown):
     )  # fmt: skip
     page = shown(alert, ready=".trust")
     assert page.inner_text(".title h2") == SCRIPT
+    assert "\u202e" not in page.inner_text(".trust")
     assert page.locator("article img, article script, table img").count() == 0
     assert page.get_attribute(".links a", "href").startswith("https://alerce.online/object/%3Cimg")
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")

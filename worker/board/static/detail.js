@@ -60,9 +60,9 @@ const absent = (row) => h("p", { class: "card empty" },
 function whole(alert, asDates, actions) {
   return [
     h("section", { class: "card", "aria-label": "Light curve" },
-      h("header", {}, h("h3", {}, "Light curve"), legend(alert),
+      h("header", {}, h("h3", {}, "Light curve"),
         h("button", { type: "button", onclick: actions.toggleAxis }, asDates ? "show days" : "show dates")),
-      lightCurve(alert, asDates, actions.width)),
+      lightCurve(alert, asDates, actions.width), legend(alert)),
     h("section", { class: "card", "aria-label": "Stamps" }, h("h3", {}, "Stamps"), stamps(alert),
       h("p", { class: "note" }, "First FITS row at the bottom: on ZTF north is up, east is left. Grey: asinh, 1 to 99.5 %.")),
     h("div", { class: "pair" }, why(alert.anomaly), trust(alert)),
