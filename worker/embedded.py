@@ -54,6 +54,11 @@ class EmbeddedRedis:
         self.url = f"unix://{socket}"
         return self
 
+    @property
+    def pid(self) -> int | None:
+        """The server's process, None where it runs in this one."""
+        return None if self._process is None else self._process.pid
+
     def __exit__(
         self,
         kind: type[BaseException] | None,

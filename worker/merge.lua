@@ -34,8 +34,8 @@ local function integer(record)
     return ((h * 256 + g) * 256 + f) * 256 + e, ((d * 256 + c) * 256 + b) * 256 + a
 end
 
-local function is_own(record)
-    return math.floor(string.byte(record, SIZE) / OWN) % 2 == 1
+local function is_own(curve, at)
+    return math.floor(string.byte(curve, at + SIZE - 1) / OWN) % 2 == 1
 end
 
 local function later(left, right)
@@ -63,12 +63,20 @@ local function smaller_bytes(left, right)
     return false
 end
 
+local function same_facts(left, right)
+    return string.sub(left, 25) == string.sub(right, 25)
+        and string.sub(left, 1, 16) == string.sub(right, 1, 16)
+end
+
 local function winner(old, new)
-    local own_old, own_new = is_own(old), is_own(new)
+    if old == new then
+        return old
+    end
+    local own_old, own_new = is_own(old, 1), is_own(new, 1)
     local best = old
     if own_new ~= own_old then
         if own_new then best = new end
-    elseif smaller_bytes(new, old) then
+    elseif not same_facts(old, new) and smaller_bytes(new, old) then
         best = new
     end
     local since = string.sub(old, 17, 24)
@@ -96,9 +104,9 @@ end
 
 local function newest_own(curve)
     for at = #curve, SIZE, -SIZE do
-        local record = string.sub(curve, at - SIZE + 1, at)
-        if is_own(record) then
-            return string.sub(record, 9, 16)
+        local start = at - SIZE + 1
+        if is_own(curve, start) then
+            return string.sub(curve, start + 8, start + 15)
         end
     end
     return ''
@@ -121,7 +129,7 @@ for i = 1, #KEYS do
         local was_own = false
         if at then
             local old = string.sub(curve, at, at + SIZE - 1)
-            was_own = is_own(old)
+            was_own = is_own(old, 1)
             record = winner(old, record)
             if record ~= old then
                 curve = string.sub(curve, 1, at - 1) .. string.sub(curve, at + SIZE)
@@ -130,7 +138,7 @@ for i = 1, #KEYS do
         else
             curve = insert(curve, record)
         end
-        if is_own(record) and not was_own then
+        if is_own(record, 1) and not was_own then
             added[#added + 1] = string.sub(record, 1, 8)
         end
     end

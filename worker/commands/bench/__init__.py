@@ -6,6 +6,11 @@ from worker.commands.lazy import LazyGroup
 
 COMMANDS: dict[str, str] = {
     "decode": "worker.commands.bench.decode:decode",
+    "pipeline": "worker.commands.bench.pipeline:pipeline",
+    "naive": "worker.commands.bench.naive:naive",
+    "visit": "worker.commands.bench.visit:visit",
+    "state": "worker.commands.bench.state:state",
+    "scale": "worker.commands.bench.scale:scale",
 }
 
 

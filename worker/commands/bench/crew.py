@@ -1,0 +1,190 @@
+"""Worker processes of a benchmark: the run loop as it is, with a clock at source and sink."""
+
+import multiprocessing
+import os
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from worker.types import Message, RecordBatch, TopicPartition
+
+Scoring = Literal["packaged", "astromer2", "stub"]
+
+STOP_S = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What one worker process says at its end; times in Unix seconds.
+
+    `committed`: (time, records) after every commit; `stages`: seconds by stage.
+    """
+
+    model: str
+    first_s: float
+    cpu_s: float
+    committed: Sequence[tuple[float, int]]
+    stages: Mapping[str, float]
+    outcomes: Mapping[str, int] = field(default_factory=dict)
+
+
+class ClockedSource:
+    """A source that remembers when the first record came."""
+
+    def __init__(self, source: Any) -> None:
+        self._source = source
+        self.first_s, self.cpu_s = 0.0, 0.0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._source, name)
+
+    def poll_batch(self) -> RecordBatch:
+        """As the source's."""
+        return self._seen(self._source.poll_batch())
+
+    def read_ahead(self) -> RecordBatch:
+        """As the source's."""
+        return self._seen(self._source.read_ahead())
+
+    def _seen(self, records: RecordBatch) -> RecordBatch:
+        if len(records) and not self.first_s:
+            self.first_s, self.cpu_s = time.time(), time.process_time()
+        return records
+
+
+class ClockedSink:
+    """A sink that tells how many records are committed, and when."""
+
+    def __init__(self, sink: Any, count: Any) -> None:
+        self._sink, self._count = sink, count
+        self._next: dict[TopicPartition, int] = {}
+        self.committed: list[tuple[float, int]] = []
+
+    def commit(
+        self, messages: Sequence[Message], next_offsets: Mapping[TopicPartition, int]
+    ) -> None:
+        """As the sink's; topics are read from their start, so offsets count records."""
+        self._sink.commit(messages, next_offsets)
+        new = sum(offset - self._next.get(tp, 0) for tp, offset in next_offsets.items())
+        self._next.update(next_offsets)
+        self.committed.append((time.time(), new))
+        with self._count.get_lock():
+            self._count.value += new
+
+
+class Crew:
+    """`workers` processes of one group, each with its share of the cores' threads."""
+
+    def __init__(
+        self, assignments: Sequence[str], scoring: Scoring, workers: int, work: Any = None
+    ) -> None:
+        context = multiprocessing.get_context("spawn")
+        self._count, self._stop = context.Value("q", 0), context.Event()
+        self._ready, self._reports = context.Semaphore(0), context.Queue()
+        threads = max(1, (os.cpu_count() or 1) // workers)
+        shared = (scoring, threads, self._count, self._stop, self._ready, self._reports)
+        self._processes = [
+            context.Process(
+                target=work or run_one, args=([*assignments, f"worker.slot={slot}"], *shared)
+            )
+            for slot in range(workers)
+        ]
+
+    @property
+    def committed(self) -> int:
+        """Records that are committed so far."""
+        return int(self._count.value)
+
+    def start(self) -> None:
+        """Start all; returns when each has loaded its model and is about to join the group."""
+        for process in self._processes:
+            process.start()
+        for _ in self._processes:
+            while not self._ready.acquire(timeout=1.0):
+                self.check()
+
+    def check(self) -> None:
+        """RuntimeError when a process has ended before its time."""
+        codes = [process.exitcode for process in self._processes]
+        if any(code is not None for code in codes):
+            raise RuntimeError(f"a worker of the benchmark ended with {codes}")
+
+    def await_records(self, count: int, limit_s: float) -> None:
+        """Wait until as many records are committed; TimeoutError."""
+        deadline = time.monotonic() + limit_s
+        while self.committed < count:
+            self.check()
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"{self.committed} of {count} records in {limit_s} s")
+            time.sleep(0.05)
+
+    def finish(self) -> list[Report]:
+        """Stop all and collect what they say."""
+        self._stop.set()
+        reports = [self._reports.get(timeout=STOP_S) for _ in self._processes]
+        for process in self._processes:
+            process.join(STOP_S)
+        return reports
+
+    def kill(self) -> None:
+        """End what still runs."""
+        for process in self._processes:
+            if process.is_alive():
+                process.kill()
+
+
+@contextmanager
+def crew(assignments: Sequence[str], scoring: Scoring, workers: int, work: Any = None) -> Any:
+    """A started crew; no process outlives the block."""
+    team = Crew(assignments, scoring, workers, work)
+    try:
+        team.start()
+        yield team
+    finally:
+        team.kill()
+
+
+def run_one(
+    assignments: Sequence[str],
+    scoring: Scoring,
+    threads: int,
+    count: Any,
+    stop: Any,
+    ready: Any,
+    reports: Any,
+) -> None:
+    """One worker: as `run` does it, but for the clocks and the scorer."""
+    import torch
+
+    from worker.commands.bench.scoring import make_scorer
+    from worker.commands.run import make_sink, make_source, prepare_topics
+    from worker.commands.wiring import connect_store, make_loop
+    from worker.config import load_settings
+    from worker.metrics import Metrics
+
+    torch.set_num_threads(threads)
+    settings = load_settings(None, assignments).settings
+    limits, store = prepare_topics(settings), connect_store(settings)
+    scorer, metrics = make_scorer(settings, scoring), Metrics()
+    source = make_source(settings, store.marks)
+    sink = make_sink(settings, source)
+    sink.open()
+    clocked, counted = ClockedSource(source), ClockedSink(sink, count)
+    loop = make_loop(settings, clocked, counted, store, scorer, metrics, stop, limits=limits)
+    ready.release()
+    loop.run()
+    reports.put(
+        Report(
+            model=f"{scorer.name} {scorer.version}",
+            first_s=clocked.first_s,
+            cpu_s=time.process_time() - clocked.cpu_s,
+            committed=counted.committed,
+            stages=metrics.stage_totals(),
+            outcomes=metrics.outcome_totals(),
+        )
+    )
+    source.close()
+    sink.close()
+    store.close()

@@ -1,0 +1,172 @@
+"""`bench pipeline`: BOOM's throughput protocol against a real Kafka and a real Redis.
+
+All alerts are produced first, every object has a history; the wall time runs from the first
+record consumed to the last commit acknowledged; then everything is counted.
+"""
+
+import json
+import os
+import statistics
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from worker.commands.bench.options import night_options, server_options
+from worker.commands.options import json_option
+
+BOOM = "BOOM 883 alerts/s on 32 cores = 27.6 per core; Kowalski 118/s = 3.7 per core (published)"
+DIFFERENCES = (
+    "for us: no sky cross-match, no 25 filters, no cutout storage; "
+    "for them: no transformer per alert, weaker delivery, empty state in the published run"
+)
+
+
+@click.command()
+@night_options
+@server_options
+@click.option("--scoring", type=click.Choice(["packaged", "astromer2", "stub"]),
+              default="packaged", show_default=True)  # fmt: skip
+@click.option("--workers", default=1, show_default=True, type=click.IntRange(1, 64))
+@click.option("--repeats", default=1, show_default=True, help="Runs; the median is the result.")
+@json_option
+def pipeline(
+    files: tuple[Path, ...],
+    alerts: int,
+    median: float,
+    p95: float,
+    bootstrap: str | None,
+    redis_url: str | None,
+    assignments: tuple[str, ...],
+    scoring: Any,
+    workers: int,
+    repeats: int,
+    *,
+    as_json: bool,
+) -> None:
+    """Drain a night of alerts by BOOM's protocol.
+
+    FILES: packets that are multiplied into the night; without them they are simulated.
+    """
+    from worker.commands.bench.field import Night, say
+    from worker.commands.bench.servers import servers
+
+    night = Night.of(files, alerts, median, p95)
+    say(f"{night.alerts} alerts of {night.objects} objects, {night.mean_bytes / 1e3:.1f} kB each")
+    with servers(bootstrap, redis_url) as here:
+        runs = [
+            drain(night, here, f"{scoring}{n}", scoring, workers, assignments)
+            for n in range(repeats)
+        ]
+    rate = statistics.median(run["alerts_per_s"] for run in runs)
+    result = min(runs, key=lambda run: abs(run["alerts_per_s"] - rate))
+    result["runs_alerts_per_s"] = [run["alerts_per_s"] for run in runs]
+    click.echo(json.dumps(result) if as_json else text_of(result))
+
+
+def drain(
+    night: Any, here: Any, prefix: str, scoring: Any, workers: int, extra: Sequence[str]
+) -> dict[str, Any]:
+    """One run on a fresh topic, state and group."""
+    from worker.commands.bench.crew import crew
+    from worker.commands.bench.field import (
+        OUT,
+        TOPIC,
+        assignments,
+        make_input,
+        produce,
+        say,
+        seed_state,
+    )
+    from worker.commands.bench.servers import cpu_seconds
+
+    values = assignments(here.bootstrap, here.redis_url, prefix, extra)
+    topic = f"{TOPIC}.{prefix}"
+    make_input(here.bootstrap, topic)
+    detections = seed_state(values, night)
+    say(f"{detections} detections seeded, {detections / night.objects / 2:.0f} per object and band")
+    say(f"produced in {produce(here.bootstrap, topic, night.packets()):.0f} s")
+    with crew(values, scoring, workers) as team:
+        before = cpu_seconds(here.pids)
+        team.await_records(night.alerts, limit_s=3600)
+        servers_s = [b - a for a, b in zip(before, cpu_seconds(here.pids), strict=True)]
+        reports = team.finish()
+    result = result_of(reports, night.alerts, servers_s)
+    checked = check(here.bootstrap, f"{OUT}.{prefix}", night.alerts)
+    return {**result, **checked, "scoring": scoring, "workers": workers,
+            "bytes_per_alert": round(night.mean_bytes),
+            "points_per_band": round(detections / night.objects / 2, 1)}  # fmt: skip
+
+
+def result_of(reports: Any, alerts: int, servers_s: Sequence[float]) -> dict[str, Any]:
+    """Rates, and microseconds per alert of each stage and process."""
+    first = min(report.first_s for report in reports)
+    last = max(at for report in reports for at, _ in report.committed)
+    cores, seconds = os.cpu_count() or 1, last - first
+    stages = {
+        name: round(1e6 * sum(r.stages.get(name, 0.0) for r in reports) / alerts, 1)
+        for name in reports[0].stages
+    }
+    cpu = {
+        "worker": sum(report.cpu_s for report in reports),
+        **dict(zip(("redis", "kafka"), servers_s, strict=False)),
+    }
+    return {
+        "alerts": alerts,
+        "seconds": round(seconds, 2),
+        "alerts_per_s": round(alerts / seconds, 1),
+        "cores": cores,
+        "alerts_per_s_per_core": round(alerts / seconds / cores, 1),
+        "cores_used": round(sum(cpu.values()) / seconds, 2),
+        "model": reports[0].model,
+        "stage_us_per_alert": stages,
+        "cpu_us_per_alert": {name: round(1e6 * value / alerts, 1) for name, value in cpu.items()},
+    }
+
+
+def check(bootstrap: str, out: str, alerts: int) -> dict[str, Any]:
+    """The books balance, every alert is in them, no candid is scored twice.
+
+    Raises click.ClickException otherwise.
+    """
+    from worker.encode import read_container
+    from worker.kafka import read_all
+    from worker.ledger import check as check_books
+
+    config = {"bootstrap.servers": bootstrap}
+    books = [read_container(r.value) for r in read_all(config, f"{out}.ledger") if r.value]
+    report = check_books(books)
+    candids = [
+        read_container(r.value)["candid"] for r in read_all(config, f"{out}.scores") if r.value
+    ]
+    emitted = sum(1 for _ in read_all(config, out))
+    counts = {name: report.total(name) for name in ("emitted", "withheld", "skipped", "duplicate")}
+    faults = list(report.faults)
+    if report.records != alerts:
+        faults.append(f"{report.records} of {alerts} records are in the books")
+    if len(set(candids)) != len(candids) or len(candids) != counts["emitted"] + counts["withheld"]:
+        faults.append(f"{len(candids)} scores of {len(set(candids))} candids")
+    if emitted != counts["emitted"]:
+        faults.append(f"{emitted} alerts, the books say {counts['emitted']}")
+    if faults:
+        raise click.ClickException("; ".join(faults[:5]))
+    return {**counts, "transactions": report.transactions, "checks": "passed"}
+
+
+def text_of(result: dict[str, Any]) -> str:
+    """The result for people."""
+    rate, per_core = result["alerts_per_s"], result["alerts_per_s_per_core"]
+    stages, cpu = (
+        ", ".join(f"{name} {value}" for name, value in result[table].items())
+        for table in ("stage_us_per_alert", "cpu_us_per_alert")
+    )
+    return f"""\
+{rate:.0f} alerts/s on {result["cores"]} cores that Kafka and Redis share: {per_core:.0f} per core
+scoring: {result["scoring"]} ({result["model"]}), {result["workers"]} worker(s)
+{result["alerts"]} alerts of {result["bytes_per_alert"]} bytes in {result["seconds"]} s, \
+{result["points_per_band"]} points per object and band, {result["cores_used"]} cores busy
+microseconds per alert by stage: {stages}
+processor time per alert: {cpu}
+beside it: {BOOM}
+differences: {DIFFERENCES}"""
