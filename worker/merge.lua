@@ -3,7 +3,7 @@
 -- KEYS[i]      packed string of band i: 48-byte records, sorted by (jd, candid)
 -- ARGV[1]      newest records kept per band
 -- ARGV[2]      time to live, seconds
--- ARGV[2 + i]  records to merge into KEYS[i], one per candid
+-- ARGV[2 + i]  records to merge into KEYS[i], one per candid, sorted by (jd, candid)
 --
 -- Returns each band's string after the merge, then the candids (8 bytes each) whose own
 -- values are new here, then the jd (8 bytes, empty if none) of the newest own detection
@@ -102,6 +102,17 @@ local function insert(curve, record)
     return string.sub(curve, 1, at) .. record .. string.sub(curve, at + 1)
 end
 
+-- New records, sorted: all at once behind the curve where they are later than all of it.
+local function extend(curve, fresh)
+    if #fresh > 0 and (curve == '' or later(fresh[1], string.sub(curve, -SIZE))) then
+        return curve .. table.concat(fresh)
+    end
+    for _, record in ipairs(fresh) do
+        curve = insert(curve, record)
+    end
+    return curve
+end
+
 local function newest_own(curve)
     for at = #curve, SIZE, -SIZE do
         local start = at - SIZE + 1
@@ -123,6 +134,7 @@ for i = 1, #KEYS do
     end
     local curve = before
     local records = ARGV[2 + i]
+    local fresh = {}
     for start = 1, #records, SIZE do
         local record = string.sub(records, start, start + SIZE - 1)
         local at = locate(curve, string.sub(record, 1, 8))
@@ -136,12 +148,13 @@ for i = 1, #KEYS do
                 curve = insert(curve, record)
             end
         else
-            curve = insert(curve, record)
+            fresh[#fresh + 1] = record
         end
         if is_own(record, 1) and not was_own then
             added[#added + 1] = string.sub(record, 1, 8)
         end
     end
+    curve = extend(curve, fresh)
     local surplus = #curve - tonumber(ARGV[1]) * SIZE
     if surplus > 0 then
         curve = string.sub(curve, surplus + 1)

@@ -119,7 +119,7 @@ def run_naively(
 
     torch.set_num_threads(threads)
     settings = load_settings(None, assignments).settings
-    scorer = padded(make_scorer(settings, scoring))
+    scorer = padded(make_scorer(settings, scoring, fast=False))
     step = NaiveStep(settings, scorer, Producer({**settings.kafka.common, "acks": "all"}))
     consumer = Consumer(
         {**settings.kafka.common, "group.id": settings.worker.group,
@@ -229,6 +229,8 @@ def padded(scorer: Any) -> Any:
     import models.engine
 
     models.engine.BUCKETS = ()  # type: ignore[assignment]  # this process pads to the window only
+    embedder = getattr(scorer._embedder, "full", scorer._embedder)  # noqa: SLF001 - see below
+    embedder._budget = BATCH * scorer.window  # noqa: SLF001 - all 32 in one pass
     return scorer
 
 

@@ -20,19 +20,19 @@ class FullSize:
     """
 
     def __init__(self, embedder: Any, dim: int) -> None:
-        self._embedder, self.dim, self.window = embedder, dim, embedder.window
+        self.full, self.dim, self.window = embedder, dim, embedder.window
 
     def warm_up(self) -> None:
         """As the embedder's."""
-        self._embedder.warm_up()
+        self.full.warm_up()
 
     def embed(self, offsets: Any, jd: Any, mag: Any, err: Any) -> Float32:
         """The first channels of the full-size embedding."""
-        return np.ascontiguousarray(self._embedder.embed(offsets, jd, mag, err)[:, : self.dim])
+        return np.ascontiguousarray(self.full.embed(offsets, jd, mag, err)[:, : self.dim])
 
 
-def make_scorer(settings: Settings, scoring: Scoring) -> Scorer:
-    """The scorer, warmed up."""
+def make_scorer(settings: Settings, scoring: Scoring, *, fast: bool = True) -> Scorer:
+    """The scorer, warmed up; `fast`: bfloat16 for the full size where the hardware has it."""
     if scoring == "stub":
         from worker.commands.bench.stub import StubScorer
 
@@ -44,11 +44,11 @@ def make_scorer(settings: Settings, scoring: Scoring) -> Scorer:
         import torch
 
         from models.astromer import ASTROMER_2, Astromer
-        from models.engine import Embedder
+        from models.engine import Embedder, Precision
 
         torch.manual_seed(1)
-        precision = "fp32"
-        embedder = Embedder(Astromer(ASTROMER_2), scorer.device)
+        precision: Precision = "bf16" if fast and has_matrix_units() else "fp32"
+        embedder = Embedder(Astromer(ASTROMER_2), scorer.device, precision)
         full = FullSize(embedder, scorer._embedder.dim)  # noqa: SLF001 - a part is exchanged
         scorer._embedder = full  # type: ignore[assignment]  # noqa: SLF001 - same
         scorer.name, scorer.version = f"astromer2-{precision}", "random weights"
