@@ -1,8 +1,12 @@
 """`board`: the live page of the night."""
 
+import contextlib
 import socket
+import sys
+import threading
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -12,8 +16,14 @@ from worker.errors import UnavailableError
 from worker.logs import configure
 from worker.settings import Settings
 
+if TYPE_CHECKING:
+    import uvicorn
+
+    from worker.board.feed import Feed
+
 HOUR_MS = 3_600_000
 GRACE_S = 2
+DEMO_REWRITE_S = 2.0
 
 
 @click.command()
@@ -47,6 +57,52 @@ def listen(host: str, port: int) -> socket.socket:
 
 def serve(settings: Settings, listener: socket.socket, since_ms: int | None) -> None:
     """Serve until TERM or INT."""
+    feed, server = _wired(settings, since_ms)
+    _announce(listener)
+    feed.start()
+    try:
+        server.run(sockets=[listener])
+    finally:
+        feed.close()
+
+
+class LiveBoard:
+    """The board and its `rank`, in threads of this process: for the demo."""
+
+    def __init__(self, listener: socket.socket) -> None:
+        self._listener, self._stop = listener, threading.Event()
+
+    def start(self, settings: Settings) -> None:
+        """Begin to rank and to serve what these topics hold."""
+        from worker.commands.rank import Ranker
+
+        self._feed, self._server = _wired(settings, None)
+        ranker = Ranker(settings, rewrite_s=DEMO_REWRITE_S)
+        self._threads = [
+            threading.Thread(target=ranker.run, args=(self._stop,), daemon=True),
+            threading.Thread(target=self._server.run, args=([self._listener],), daemon=True),
+        ]
+        self._feed.start()
+        for thread in self._threads:
+            thread.start()
+        url = _announce(self._listener)
+        if sys.stdout.isatty():
+            click.launch(url)
+
+    def linger(self) -> None:
+        """Stay until Ctrl-C."""
+        click.echo("the board stays until Ctrl-C", err=True)
+        with contextlib.suppress(KeyboardInterrupt):
+            threading.Event().wait()
+        self._stop.set()
+        self._server.should_exit = True
+        self._feed.close()
+        for thread in self._threads:
+            thread.join(GRACE_S)
+
+
+def _wired(settings: Settings, since_ms: int | None) -> tuple["Feed", "uvicorn.Server"]:
+    """The feed and the server over one state."""
     try:
         import uvicorn
 
@@ -63,10 +119,11 @@ def serve(settings: Settings, listener: socket.socket, since_ms: int | None) -> 
     server = uvicorn.Server(
         uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=GRACE_S)
     )
+    return feed, server
+
+
+def _announce(listener: socket.socket) -> str:
     host, port = listener.getsockname()[:2]
-    click.echo(f"night board: http://{host}:{port}/", err=True)
-    feed.start()
-    try:
-        server.run(sockets=[listener])
-    finally:
-        feed.close()
+    url = f"http://{host}:{port}/"
+    click.echo(f"night board: {url}", err=True)
+    return url

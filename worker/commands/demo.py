@@ -8,8 +8,9 @@ import json
 import logging
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -57,13 +58,17 @@ class Ranked:
 @click.option("--seed", default=1, show_default=True, help="Of the simulated night.")
 @click.option("--objects", default=300, show_default=True, type=click.IntRange(20, 5000),
               help="Ordinary objects of the night.")  # fmt: skip
+@click.option("--board", is_flag=True, help="Watch it on the night board; Ctrl-C ends.")
+@click.option("--port", default=8765, show_default=True, type=click.IntRange(0, 65535),
+              help="Of the board; 0 takes a free one.")  # fmt: skip
 @json_option
-def demo(seed: int, objects: int, *, as_json: bool) -> None:
+def demo(seed: int, objects: int, port: int, *, board: bool, as_json: bool) -> None:
     """Rank a simulated night with planted oddities: no server, no GPU, no network.
 
     With --json the table goes to stderr and one line of counts to stdout. Fails unless every
     record is accounted for.
     """
+    from worker.commands.board import LiveBoard, listen
     from worker.logs import configure
 
     started = time.monotonic()
@@ -74,15 +79,16 @@ def demo(seed: int, objects: int, *, as_json: bool) -> None:
         f"{len(night.packets)} packets tonight, {len(night.history)} of the months before",
         err=True,
     )
-    ranking, counts = rank_night(night)
-    result = {
-        **counts,
-        "planted": len(night.planted),
-        "planted_in_top10": sum(row.object_id in night.planted for row in ranking[:TOP]),
-        "seconds": round(time.monotonic() - started, 1),
-    }
-    click.echo(table(night, ranking), err=as_json)
-    click.echo(json.dumps(result) if as_json else summary(result))
+    with ranked_night(night, LiveBoard(listen("127.0.0.1", port)) if board else None) as found:
+        ranking, counts = found
+        result = {
+            **counts,
+            "planted": len(night.planted),
+            "planted_in_top10": sum(row.object_id in night.planted for row in ranking[:TOP]),
+            "seconds": round(time.monotonic() - started, 1),
+        }
+        click.echo(table(night, ranking), err=as_json)
+        click.echo(json.dumps(result) if as_json else summary(result))
 
 
 def simulate_demo_night(seed: int, objects: int) -> DemoNight:
@@ -104,11 +110,15 @@ def simulate_demo_night(seed: int, objects: int) -> DemoNight:
     )
 
 
-def rank_night(night: DemoNight) -> tuple[list[Ranked], dict[str, int]]:
+@contextmanager
+def ranked_night(
+    night: DemoNight, board: Any = None
+) -> Iterator[tuple[list[Ranked], dict[str, int]]]:
     """Seed the history, stream the night through the run loop, read the results back.
 
-    Returns the objects in the worker's order, and the counts of the ledger. Raises
-    AnomalyWorkerError when a record is not accounted for.
+    Yields the objects in the worker's order, and the counts of the ledger. A `board` shows the
+    night as it comes, and stays until Ctrl-C. Raises AnomalyWorkerError when a record is not
+    accounted for.
     """
     from worker.commands.run import run_worker
     from worker.config import load_settings
@@ -121,11 +131,13 @@ def rank_night(night: DemoNight) -> tuple[list[Ranked], dict[str, int]]:
     stop, metrics = threading.Event(), Metrics()
     with (
         EmbeddedRedis() as redis,
-        MockCluster({TOPIC: PARTITIONS}) as kafka,
+        MockCluster(_partitions()) as kafka,
         ThreadPoolExecutor(1) as pool,
     ):
         settings = load_settings(None, _assignments(redis.url, kafka.bootstrap)).settings
         seed_history(settings, night.history)
+        if board is not None:
+            board.start(settings)
         feeder = pool.submit(_feed, settings.kafka.common, night.packets, metrics, stop)
         try:
             run_worker(settings, metrics, stop, test=True)
@@ -135,7 +147,9 @@ def rank_night(night: DemoNight) -> tuple[list[Ranked], dict[str, int]]:
         common, topics = settings.kafka.common, Topics(OUT)
         scores = [read_container(r.value or b"") for r in read_all(common, topics.scores)]
         books = [read_container(r.value or b"") for r in read_all(common, topics.ledger)]
-    return order(scores), balanced_counts(check(books), len(night.packets))
+        yield order(scores), balanced_counts(check(books), len(night.packets))
+        if board is not None:
+            board.linger()
 
 
 def balanced_counts(report: Report, sent: int) -> dict[str, int]:
@@ -219,6 +233,12 @@ def _named(night: DemoNight, object_id: str) -> str:
     if object_id in night.planted:
         return f"* {object_id} {night.planted[object_id][0]}"
     return f"  {object_id} {night.kinds.get(object_id, '')}"
+
+
+def _partitions() -> dict[str, int]:
+    from worker.topics import Topics, output_specs
+
+    return {TOPIC: PARTITIONS, **{s.name: s.partitions for s in output_specs(Topics(OUT), 4, 1)}}
 
 
 def _assignments(redis_url: str, bootstrap: str) -> list[str]:

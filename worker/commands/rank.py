@@ -59,8 +59,8 @@ def rank(config: Path | None, assignments: tuple[str, ...], *, until_eof: bool) 
 class Ranker:
     """Reads scores and votes, writes rankings that changed."""
 
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
+    def __init__(self, settings: Settings, rewrite_s: float = REWRITE_S) -> None:
+        self._settings, self._rewrite_s = settings, rewrite_s
         self._topics = Topics(settings.output.topic)
         self._longitude = settings.source.longitude
         self._policy = RankingPolicy(
@@ -83,7 +83,7 @@ class Ranker:
 
     def run(self, stop: threading.Event) -> None:
         """Follow the topics until asked to stop; what is there by then is written too."""
-        due = time.monotonic() + REWRITE_S
+        due = time.monotonic() + self._rewrite_s
         idle = False
         while not stop.is_set():
             read = self._score_reader.poll(POLL_S)
@@ -93,7 +93,7 @@ class Ranker:
             if time.monotonic() >= due:
                 self._read_votes()
                 self.publish(idle=idle)
-                due = time.monotonic() + REWRITE_S
+                due = time.monotonic() + self._rewrite_s
         self._finish()
         log.info("drained")
 
