@@ -14,6 +14,9 @@ Int64 = NDArray[np.int64]
 NON_COMMERCIAL = frozenset({"JesusPetro/mantra"})
 """Sources whose terms forbid commercial use: never in a packaged model."""
 
+TRANSIENTS = ("AGN", "BLAZAR", "CV", "FLARE", "SN", "HPM")
+"""Classes and groups of CRTS that protocol P2a looks for; no training may see their curves."""
+
 
 @dataclass(frozen=True, slots=True)
 class CurveSet:
@@ -136,6 +139,12 @@ def random_pieces(rng: np.random.Generator, curves: CurveSet, low: int, high: in
         offsets, curves.time[index], curves.mag[index], curves.err[index], curves.object_id,
         curves.survey, curves.band, curves.label, curves.group, curves.apparent,
     )  # fmt: skip
+
+
+def without_transients(curves: CurveSet) -> CurveSet:
+    """All curves but the anomalies of protocol P2a and its control, stars that move fast."""
+    names = np.isin(curves.group, TRANSIENTS) | np.isin(curves.label, TRANSIENTS)
+    return curves.take(np.flatnonzero(~((curves.survey == "CRTS") & names)))
 
 
 def _clean(curves: CurveSet) -> CurveSet:

@@ -1,39 +1,53 @@
-"""Pretraining: from a random piece of a curve, predict properties of the whole curve.
+"""Training an encoder: one loop for every task, seeded by step, resumable.
 
-The side and period features of the whole curve are targets; a piece is all that the encoder
-sees. Masked reconstruction of the same budget taught nothing useful (specification: science,
-section 5). Labels are not used.
+Each step's random numbers come from (seed, step), so a run that was stopped and resumed gives
+the weights of one that was not.
 """
 
+import csv
+import itertools
 import logging
 import math
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from models.astromer import Astromer, AstromerConfig
-from models.data import CurveSet, random_pieces
-from models.features import PERIOD_NAMES, SIDE_NAMES, period_features, side_features
-from models.weights import save_encoder
-from models.windows import model_inputs, newest
+from models.data import CurveSet
+from models.tasks import Draw, Task, by_survey, make_task
+from models.weights import read_record, save_encoder
+
+__all__ = [
+    "PretrainPlan", "Report", "TrainingError", "pretrain", "read_record", "train",
+    "training_record",
+]  # fmt: skip
 
 log = logging.getLogger(__name__)
 
-Float32 = NDArray[np.float32]
-TARGET_NAMES = (*SIDE_NAMES, *PERIOD_NAMES)
-CLIP = 4.0
-"""Targets are clipped to this many robust standard deviations."""
+RESUME_FILE = "resume.pt"
+LOG_FILE = "log.csv"
+LOG_EVERY = 100
+LOG_COLUMNS = ("step", "learning_rate", "loss", "r2", "seconds")
+LOSSES_KEPT = 40
+
+
+class TrainingError(ValueError):
+    """A run that can't go on: it diverged, or what is to be resumed is another run."""
 
 
 @dataclass(frozen=True, slots=True)
 class PretrainPlan:
-    """How long and on what pieces. `points`: points of a batch; lengths in points."""
+    """How long and on what pieces. `points`: points of a batch; lengths in points.
 
+    `weighted`: the authors' error weights in the masked tasks.
+    """
+
+    task: Literal["properties", "masked", "hidden"] = "properties"
     steps: int = 5000
     seed: int = 0
     points: int = 12_000
@@ -41,17 +55,12 @@ class PretrainPlan:
     longest: int = 200
     learning_rate: float = 1e-3
     warm_up_steps: int = 200
+    weighted: bool = False
+    save_every: int = 500
 
 
-def whole_curve_targets(curves: CurveSet) -> Float32:
-    """Standardised properties of whole curves (N, targets); NaN where one is undefined."""
-    arrays = (curves.offsets, curves.time, curves.mag, curves.err)
-    period = period_features(*arrays)
-    raw = np.concatenate([side_features(*arrays), period], axis=1)
-    middle = np.nanmedian(raw, axis=0)
-    spread = 1.4826 * np.nanmedian(np.abs(raw - middle), axis=0)
-    scaled = np.clip((raw - middle) / np.maximum(spread, 1e-6), -CLIP, CLIP)
-    return np.asarray(scaled, dtype=np.float32)
+Report = Callable[[int, float], None]
+"""Called after every step with its number and the mean loss of late."""
 
 
 def pretrain(
@@ -59,99 +68,153 @@ def pretrain(
     curves: CurveSet,
     plan: PretrainPlan,
     out: Path,
-    report: Callable[[int, float, float], None],
+    report: Report,
+    *,
+    device: str = "cpu",
+    resume: bool = False,
+    about: Mapping[str, Any] | None = None,
 ) -> Astromer:
-    """Train for `plan.steps` batches, write encoder and log to `out`.
+    """Train for `plan.steps` batches without labels; write encoder and log to `out`.
 
-    `report` is called now and then with step, share of the time used and mean loss.
+    `about` is added to config.json, such as what was left out of the curves. Raises
+    TrainingError.
     """
     torch.manual_seed(plan.seed)
-    rng = np.random.default_rng(plan.seed)
-    targets = whole_curve_targets(curves)
-    draw = _draw_weights(curves)
-    module = Astromer(config).train()
-    optimiser = torch.optim.AdamW(module.parameters(), lr=plan.learning_rate, weight_decay=1e-2)
-    losses: list[float] = []
-    history = []
-    for step in range(1, plan.steps + 1):
-        used = step / plan.steps
-        rate = plan.learning_rate * min(1.0, step / plan.warm_up_steps)
-        for group in optimiser.param_groups:
-            group["lr"] = rate * 0.5 * (1 + math.cos(math.pi * used))
-        loss = _loss(module, *_batch(rng, curves, targets, draw, plan, config))
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(module.parameters(), 1.0)
-        optimiser.step()
-        losses.append(float(loss.detach()))
-        if step % 100 == 0:
-            mean = float(np.mean(losses[-100:]))
-            history.append((step, round(used, 4), round(mean, 5)))
-            report(step, used, mean)
-    save_encoder(module.eval(), out, _record(config, plan, curves, history))
+    module = Astromer(config).to(device)
+    draw = Draw(plan.points, plan.shortest, plan.longest, by_survey(curves))
+    task = make_task(plan.task, curves, draw, weighted=plan.weighted, size=module.summary_size)
+    losses = train(module, task, plan, out, report, resume=resume)
+    surveys, counts = np.unique(curves.survey, return_counts=True)
+    record = {
+        "encoder": asdict(config),
+        "embedding_names": task.names,
+        "training": training_record(plan, losses),
+        "labels_seen": [],
+        "curves_seen": dict(zip(surveys.tolist(), counts.tolist(), strict=True)),
+        **(about or {}),
+    }
+    save_encoder(module.eval().cpu(), out, record)
     return module
 
 
-def _batch(
-    rng: np.random.Generator,
-    curves: CurveSet,
-    targets: Float32,
-    draw: NDArray[np.float64],
-    plan: PretrainPlan,
-    config: AstromerConfig,
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Pieces of one common length range, padded: x, times, mask, targets."""
-    longest = int(np.exp(rng.uniform(np.log(plan.shortest), np.log(plan.longest + 1))))
-    rows = rng.choice(len(curves), max(8, min(1024, plan.points // longest)), p=draw)
-    pieces = random_pieces(rng, curves.take(rows), max(plan.shortest, longest * 2 // 3), longest)
-    index, offsets = newest(pieces.offsets, config.window)
-    x, times = model_inputs(
-        offsets, pieces.time[index], pieces.mag[index], pieces.err[index], config.channels
-    )
-    n = np.diff(offsets)
-    visible = np.arange(n.max()) < n[:, None]
-    padded = np.zeros((*visible.shape, x.shape[1]), dtype=np.float32)
-    clock = np.zeros(visible.shape, dtype=np.float32)
-    padded[visible], clock[visible] = x, times
-    mask = 1.0 - visible.astype(np.float32)
-    arrays = (padded, clock, mask, targets[rows])
-    tensors = [torch.from_numpy(array) for array in arrays]
-    return tensors[0], tensors[1], tensors[2], tensors[3]
-
-
-def _loss(
-    module: Astromer, x: torch.Tensor, times: torch.Tensor, mask: torch.Tensor, want: torch.Tensor
-) -> torch.Tensor:
-    """Smooth L1 over the targets that exist."""
-    with torch.autocast("cpu", dtype=torch.bfloat16):
-        got = module.summary(x, times, mask)
-    known = ~torch.isnan(want)
-    return torch.nn.functional.smooth_l1_loss(got.float()[known], want[known])
-
-
-def _draw_weights(curves: CurveSet) -> NDArray[np.float64]:
-    """Surveys are drawn with weight 1 / sqrt(size), so that the largest doesn't rule."""
-    _, inverse, counts = np.unique(curves.survey, return_inverse=True, return_counts=True)
-    weight = 1.0 / np.sqrt(counts[inverse])
-    return np.asarray(weight / weight.sum())
-
-
-def _record(
-    config: AstromerConfig,
-    plan: PretrainPlan,
-    curves: CurveSet,
-    history: list[tuple[int, float, float]],
-) -> dict[str, Any]:
-    surveys, counts = np.unique(curves.survey, return_counts=True)
+def training_record(plan: Any, losses: list[tuple[int, float]]) -> dict[str, Any]:
+    """What config.json says about a run: its plan, versions and loss curve."""
     return {
-        "encoder": asdict(config),
-        "embedding_names": list(TARGET_NAMES),
-        "training": {
-            **asdict(plan),
-            "torch": torch.__version__,
-            "numpy": np.__version__,
-            "loss": history[:: max(1, len(history) // 40)],
-        },
-        "labels_seen": [],
-        "curves_seen": dict(zip(surveys.tolist(), counts.tolist(), strict=True)),
+        **asdict(plan),
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+        "loss": losses[:: max(1, len(losses) // LOSSES_KEPT)],
     }
+
+
+def train(
+    module: Astromer, task: Task, plan: Any, out: Path, report: Report, *, resume: bool
+) -> list[tuple[int, float]]:
+    """Run the plan's steps; returns step and mean loss, as logged to log.csv.
+
+    AdamW, linear warm-up, cosine decay, gradients clipped to 1.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    run = _Run(module.train(), task, plan, out)
+    if resume:
+        run.load()
+    with (out / LOG_FILE).open("a" if resume else "w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        if not resume:
+            writer.writerow(LOG_COLUMNS)
+        started = time.monotonic()
+        for step in range(run.done + 1, plan.steps + 1):
+            run.step(step)
+            report(step, run.losses[-1])
+            if step % LOG_EVERY == 0 or step == plan.steps:
+                writer.writerow(run.line(step, time.monotonic() - started))
+                file.flush()
+            if step % plan.save_every == 0 and step < plan.steps:
+                run.save(step)
+    (out / RESUME_FILE).unlink(missing_ok=True)
+    return run.history
+
+
+class _Run:
+    """Weights, optimiser and losses of a run."""
+
+    def __init__(self, module: Astromer, task: Task, plan: Any, out: Path) -> None:
+        self._module, self._task, self._plan, self._out = module, task, plan, out
+        if task.head is not None:
+            task.head.to(module.embed.weight.device)
+        heads = () if task.head is None else task.head.parameters()
+        self._parameters = list(itertools.chain(module.parameters(), heads))
+        self._optimiser = torch.optim.AdamW(
+            self._parameters, lr=plan.learning_rate, weight_decay=1e-2
+        )
+        self.done = 0
+        self.losses: list[float] = []
+        self._explained: list[float] = []
+        self.history: list[tuple[int, float]] = []
+
+    def rate(self, step: int) -> float:
+        """Learning rate of a step."""
+        plan = self._plan
+        warm = min(1.0, step / max(1, plan.warm_up_steps))
+        return float(plan.learning_rate * warm * 0.5 * (1 + math.cos(math.pi * step / plan.steps)))
+
+    def step(self, step: int) -> None:
+        """One batch."""
+        torch.manual_seed(self._plan.seed * 1_000_003 + step)  # dropout
+        for group in self._optimiser.param_groups:
+            group["lr"] = self.rate(step)
+        loss, explained = self._task.loss(
+            self._module, np.random.default_rng((self._plan.seed, step))
+        )
+        value = float(loss.detach())
+        if not math.isfinite(value):
+            raise TrainingError(f"the loss of step {step} is {value}")
+        self._optimiser.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]  # torch has no types here
+        torch.nn.utils.clip_grad_norm_(self._parameters, 1.0)
+        self._optimiser.step()
+        self.losses = [*self.losses[1 - LOG_EVERY :], value]
+        self._explained = [*self._explained[1 - LOG_EVERY :], explained]
+
+    def line(self, step: int, seconds: float) -> tuple[Any, ...]:
+        """A row of the log; the mean of the last steps."""
+        loss, explained = float(np.mean(self.losses)), float(np.mean(self._explained))
+        self.history.append((step, round(loss, 5)))
+        return step, f"{self.rate(step):.3e}", f"{loss:.5f}", f"{explained:.5f}", f"{seconds:.0f}"
+
+    def save(self, step: int) -> None:
+        """Write what `load` needs; the old file stays until the new one is whole."""
+        state = {
+            "plan": _same_run(self._plan),
+            "step": step,
+            "module": self._module.state_dict(),
+            "head": {} if self._task.head is None else self._task.head.state_dict(),
+            "optimiser": self._optimiser.state_dict(),
+            "losses": self.losses,
+            "explained": self._explained,
+            "history": self.history,
+        }
+        part = self._out / f"{RESUME_FILE}.part"
+        torch.save(state, part)
+        part.replace(self._out / RESUME_FILE)
+
+    def load(self) -> None:
+        """Go on after the last saved step; TrainingError where there is none of this plan."""
+        path = self._out / RESUME_FILE
+        try:
+            state = torch.load(path, weights_only=True, map_location="cpu")
+            if state["plan"] != _same_run(self._plan):
+                raise TrainingError(f"{path} is of another plan: {state['plan']}")
+            self._module.load_state_dict(state["module"])
+            if self._task.head is not None:
+                self._task.head.load_state_dict(state["head"])
+            self._optimiser.load_state_dict(state["optimiser"])
+        except (OSError, RuntimeError, KeyError) as error:
+            raise TrainingError(f"{path}: nothing to resume ({error})") from error
+        self.done, self.losses, self._explained = state["step"], state["losses"], state["explained"]
+        self.history = [tuple(line) for line in state["history"]]
+
+
+def _same_run(plan: Any) -> dict[str, Any]:
+    """The part of a plan that decides the weights."""
+    return {name: value for name, value in asdict(plan).items() if name != "save_every"}

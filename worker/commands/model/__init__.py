@@ -9,6 +9,9 @@ COMMANDS = {
     "verify": "worker.commands.model.verify:verify",
     "convert": "worker.commands.model.convert:convert",
     "embed": "worker.commands.model.embed:embed",
+    "fetch": "worker.commands.model.fetch:fetch",
+    "pretrain": "worker.commands.model.pretrain:pretrain",
+    "finetune": "worker.commands.model.finetune:finetune",
 }
 
 
