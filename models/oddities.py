@@ -36,7 +36,7 @@ def dipper(rng: np.random.Generator, t: Float64) -> Float64:
 def vanishing(rng: np.random.Generator, t: Float64) -> Float64:
     """A star that fades within days and stays away: a failed supernova (N6946-BH1)."""
     when = t[-1] - rng.uniform(15, 50)
-    return np.asarray(-0.3 + rng.uniform(1.8, 2.2) / (1 + np.exp(when - t)))
+    return np.asarray(-0.3 + rng.uniform(1.8, 2.2) / (1 + np.exp(np.minimum(when - t, 700.0))))
 
 
 def occultation(rng: np.random.Generator, t: Float64) -> Float64:
