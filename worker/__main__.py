@@ -19,6 +19,7 @@ COMMANDS = {
     "redrive": "worker.commands.redrive:redrive",
     "ledger": "worker.commands.ledger:ledger",
     "rank": "worker.commands.rank:rank",
+    "tail": "worker.commands.tail:tail",
     "top": "worker.commands.top:top",
     "board": "worker.commands.board:board",
     "vote": "worker.commands.vote:vote",

@@ -4,6 +4,8 @@ import pytest
 import redis
 
 from tests.contract.brokers import Broker, numbers
+from tests.contract.outputs import Output
+from worker.kafka import MockCluster
 from worker.store import Store
 
 
@@ -59,3 +61,19 @@ def stores(redis_url, unique):
 @pytest.fixture
 def store(stores):
     return stores()
+
+
+@pytest.fixture(scope="module")
+def mock_broker():
+    with MockCluster() as cluster:
+        yield Broker(cluster.bootstrap, cluster)
+
+
+@pytest.fixture
+def output(mock_broker, unique):
+    return Output(mock_broker, unique)
+
+
+@pytest.fixture
+def real_output(broker, unique):
+    return Output(broker, unique)

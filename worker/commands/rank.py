@@ -11,7 +11,9 @@ import click
 from worker.commands.options import settings_options
 from worker.commands.reading import broker_settings, decoded, newest_rankings
 from worker.commands.shutdown import stop_on_signals
+from worker.commands.webhook import night_text, post
 from worker.encode import write_ranking
+from worker.errors import UnavailableError
 from worker.kafka import Read, TopicReader, produce_all
 from worker.logs import configure
 from worker.night import night_of_jd, night_of_timestamp
@@ -30,6 +32,9 @@ KEPT_DAYS = 8
 """A night leaves memory this long after its newest score; the topic holds seven days."""
 
 DAY_MS = 86_400_000
+
+ATTEMPTS = 5
+"""How often the webhook is tried before a night is closed without it."""
 
 
 @click.command()
@@ -66,6 +71,7 @@ class Ranker:
         self._policy = RankingPolicy(
             budget=1.0 - settings.output.min_percentile / 100.0, votes=settings.ranking.votes
         )
+        self._told_attempts = 0
         self._votes = Votes()
         self._nights: dict[tuple[str, str], NightRanking] = {}
         self._published: dict[tuple[str, str], dict[str, Any]] = {}
@@ -104,11 +110,15 @@ class Ranker:
         messages = []
         for key, ranking in self._nights.items():
             before = self._published.get(key, {})
-            final = before.get("final", False) or (idle and ranking.night < tonight)
-            content = ranking.content(self._votes, self._policy, final=final)
+            over = idle and ranking.night < tonight
+            content = ranking.content(
+                self._votes, self._policy, final=over or before.get("final", False)
+            )
             # A night of which the topic has lost the beginning keeps its old ranking.
             if content == before or content["scored"] < before.get("scored", 0):
                 continue
+            if over and not before.get("final", False):
+                content["final"] = self._told(content, now_ms)
             messages.append(write_ranking(self._topics, {**content, "updated_at_ms": now_ms}))
             self._published[key] = content
         if messages:
@@ -117,6 +127,21 @@ class Ranker:
             log.info("%d rankings written", len(messages))
         forgotten = now_ms - KEPT_DAYS * DAY_MS
         self._nights = {k: r for k, r in self._nights.items() if r.newest_ms >= forgotten}
+
+    def _told(self, content: dict[str, Any], now_ms: int) -> bool:
+        """Tell the webhook of last night's end; False: try again at the next writing."""
+        url = self._settings.webhook_url
+        last_night = night_of_timestamp(now_ms - DAY_MS, self._longitude)
+        if url is None or content["night"] != last_night or self._told_attempts >= ATTEMPTS:
+            return True
+        self._told_attempts += 1
+        try:
+            post(url, night_text(content, self._settings.ranking.webhook_rows))
+        except UnavailableError as error:
+            log.warning("%s; attempt %d of %d", error, self._told_attempts, ATTEMPTS)
+            return self._told_attempts >= ATTEMPTS
+        self._told_attempts = 0
+        return True
 
     def close(self) -> None:
         """End the clients."""

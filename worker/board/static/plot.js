@@ -70,7 +70,7 @@ function axes(x, y, size, [first, last], [bright, faint], now, asDates) {
     s("line", { class: "axis", x1: FRAME.left, x2: right, y1: bottom, y2: bottom }),
     s("text", { x: right, y: size.height - 4, "text-anchor": "end" },
       asDates ? "UTC date" : "days from this alert"),
-    s("text", { x: 2, y: size.height - 4 }, "magnitude, brighter up"));
+    s("text", { x: 2, y: size.height - 4 }, "difference magnitude"));
   return nodes;
 }
 
