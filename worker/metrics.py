@@ -120,6 +120,12 @@ class Metrics:
         self.device_memory = self._gauge(
             "device_memory_bytes", "Memory that the model holds on its GPU; 0 on a CPU"
         )
+        self.device_memory_limit = self._gauge(
+            "device_memory_limit_bytes", "Memory of that GPU; 0 on a CPU"
+        )
+        self.device_fallback = self._gauge(
+            "device_fallback", "1 when a build for a GPU runs on the CPU because none works"
+        )
         self.score_quantile = self._gauge(
             "score_quantile", "Quantiles of the last 1,000 scores", "q"
         )

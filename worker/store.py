@@ -44,6 +44,9 @@ from worker.types import (
 
 MAX_EMISSIONS = 32
 
+_REFUSED = (redis.AuthenticationError, redis.exceptions.NoPermissionError)
+"""The server answers and says no: waiting doesn't help, a person must act."""
+
 _TRANSIENT = (
     redis.ConnectionError,
     redis.TimeoutError,
@@ -265,6 +268,8 @@ class Store:
     def _call(self, operation: str, call: Callable[[], Any]) -> Any:
         try:
             return call()
+        except _REFUSED as error:
+            raise ConfigError(f"redis {operation}: {error}") from error
         except _TRANSIENT as error:
             raise TransientError(f"redis {operation}: {error}") from error
         except redis.ResponseError as error:

@@ -518,3 +518,5 @@ class Provenance:
     group: str
     slot: str
     worker_version: str
+    cpu_fallback: bool = False
+    """A build for a GPU runs on the CPU because none works."""

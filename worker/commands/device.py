@@ -61,6 +61,10 @@ class GuardedScorer(ModelScorer):
         """Bytes that the model holds on its GPU, 0 on a CPU."""
         return torch.cuda.memory_reserved() if self.device == "cuda" else 0
 
+    def device_memory_limit(self) -> int:
+        """Bytes of that GPU, 0 on a CPU."""
+        return torch.cuda.mem_get_info()[1] if self.device == "cuda" else 0
+
 
 def usable_device(wanted: Literal["auto", "cpu", "cuda"]) -> str:
     """The device to load on: `auto` takes a GPU that works, else the CPU.

@@ -70,9 +70,8 @@ def score_files(settings: Settings, paths: Sequence[Path], metrics: Metrics) -> 
 
     stop, sink = threading.Event(), MemorySink()
     with EmbeddedRedis() as redis:
-        local = settings.model_copy(
-            update={"redis": settings.redis.model_copy(update={"url": redis.url})}
-        )
+        own = {"url": redis.url, "url_file": None, "mode": "single"}
+        local = settings.model_copy(update={"redis": settings.redis.model_copy(update=own)})
         store = connect_store(local)
         loop = make_loop(
             local, FileSource(paths, stop), sink, store, load_scorer(local), metrics, stop,

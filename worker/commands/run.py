@@ -24,7 +24,7 @@ from worker.kafka import (
     message_limits,
     missing_topics,
 )
-from worker.logs import configure
+from worker.logs import configure, remind
 from worker.metered import MeteredSink, MeteredSource
 from worker.metrics import Metrics
 from worker.settings import Settings
@@ -61,6 +61,8 @@ def run(
 
         return run_crew(settings, config, [*assignments, *extra], workers)
     stop = stop_on_signals(settings.worker.shutdown_timeout_s)
+    if settings.kafka.common.get("enable.ssl.certificate.verification") is False:
+        remind(log, "TLS certificates of the broker are not verified")
     run_worker(settings, Metrics(), stop)
     return ExitCode.OK
 
@@ -92,6 +94,7 @@ def _work(
     *,
     test: bool,
 ) -> None:
+    from worker.commands.device import DeviceLostError
     from worker.commands.wiring import connect_store, introduce, load_scorer, make_loop
 
     _require_input(settings)
@@ -119,7 +122,11 @@ def _work(
     )
     log.info("ready: model %s %s, group %s, slot %s", scorer.name, scorer.version,
              settings.worker.group, settings.slot)  # fmt: skip
-    loop.run()
+    try:
+        loop.run()
+    except DeviceLostError as error:
+        metrics.gpu_oom.inc(error.out_of_memory)
+        raise
     log.info("drained")
 
 

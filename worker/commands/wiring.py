@@ -51,6 +51,8 @@ def introduce(settings: Settings, scorer: GuardedScorer, metrics: Metrics, healt
     interval_ms = settings.kafka.consumer.get("max.poll.interval.ms", DEFAULT_MAX_POLL_INTERVAL_MS)
     metrics.max_poll_interval.set(float(interval_ms) / 1000)
     metrics.device_memory.set_function(lambda: float(scorer.device_memory()))
+    metrics.device_memory_limit.set(scorer.device_memory_limit())
+    metrics.device_fallback.set(scorer.fallback)
     health.version = {
         **worker, "model": model, "survey": survey, "group": settings.worker.group,
         "slot": settings.slot, "calibrated": scorer.is_calibrated(survey),
@@ -97,6 +99,7 @@ def make_rules(settings: Settings, scorer: Scorer) -> Rules:
             group=settings.worker.group,
             slot=settings.slot,
             worker_version=version("anomaly-worker"),
+            cpu_fallback=getattr(scorer, "fallback", False),
         ),
         window=WindowPolicy(
             cuts=Cuts(

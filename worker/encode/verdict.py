@@ -33,6 +33,7 @@ FLAGS = (
     "single_band",
     "negative_subtraction",
     "mixed_kind",
+    "cpu_fallback",
 )
 
 Columns = dict[str, Cells]
@@ -72,7 +73,7 @@ def verdict(
         "n_points": longs(windows.n_points[rows]),
         "magnitude_kind": kinds,
         "curve_hash": longs(windows.curve_hash[rows]),
-        "flags": _flags(batch, rows),
+        "flags": _flags(batch, rows, fallback=provenance.cpu_fallback),
         "calibration_sha256": nullable_strings(shas),
         "model": same(string(provenance.model), count),
         "model_version": same(string(provenance.model_version), count),
@@ -124,7 +125,7 @@ def _classes(index: Int32, classes: Sequence[str]) -> Cells:
     return choices(index, nullable_strings([*classes, None]))
 
 
-def _flags(batch: ScoredBatch, rows: Int64) -> Cells:
+def _flags(batch: ScoredBatch, rows: Int64, *, fallback: bool) -> Cells:
     windows = batch.windows
     packet = windows.packet[rows]
     found = (
@@ -134,6 +135,7 @@ def _flags(batch: ScoredBatch, rows: Int64) -> Cells:
         np.count_nonzero(windows.n_points_band[rows], axis=1) == 1,
         ~batch.packets.positive[packet],
         windows.excluded[rows] > 0,
+        np.full(len(rows), fallback),
     )
     code = sum(np.left_shift(present.astype(np.int64), bit) for bit, present in enumerate(found))
     codes, place = np.unique(np.asarray(code, dtype=np.int64), return_inverse=True)

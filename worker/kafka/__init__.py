@@ -2,6 +2,7 @@
 
 from worker.kafka.admin import create_topics, message_limits, missing_topics
 from worker.kafka.client import SourceSettings
+from worker.kafka.facts import TopicFacts, newest_records, topic_facts
 from worker.kafka.mock import MockCluster
 from worker.kafka.producer import produce_all
 from worker.kafka.reader import Read, TopicReader, read_all
@@ -15,12 +16,15 @@ __all__ = [
     "MockCluster",
     "Read",
     "SourceSettings",
+    "TopicFacts",
     "TopicReader",
     "TransactionalSink",
     "WatchedSource",
     "create_topics",
     "message_limits",
     "missing_topics",
+    "newest_records",
     "produce_all",
     "read_all",
+    "topic_facts",
 ]

@@ -40,17 +40,22 @@ def missing_topics(
     config: Mapping[str, str | int | float | bool], names: Iterable[str]
 ) -> list[str]:
     """Those of the names that no broker knows; UnavailableError when nobody answers."""
+    existing = cluster_metadata(config).topics
+    return [name for name in names if name not in existing]
+
+
+def cluster_metadata(config: Mapping[str, str | int | float | bool]) -> Any:
+    """Brokers and topics; UnavailableError when nobody answers, ConfigError when refused."""
     refusals: list[KafkaError] = []
     admin = _admin({**config, "error_cb": refusals.append})
     try:
-        existing = admin.list_topics(timeout=TIMEOUT_S).topics
+        return admin.list_topics(timeout=TIMEOUT_S)
     except KafkaException as error:
         admin.poll(0)
         refused = [refusal for refusal in refusals if is_refusal(refusal)]
         if refused:
             raise classified(refused[0]) from error
         raise UnavailableError(f"kafka: {error.args[0].str()}") from error
-    return [name for name in names if name not in existing]
 
 
 def message_limits(

@@ -108,18 +108,23 @@ class TopicReader:
     def _read(self, message: Any) -> Read | None:
         error = message.error()
         if error is None:
-            return Read(
-                TopicPartition(message.topic(), message.partition()),
-                message.offset(),
-                message.timestamp()[1],
-                message.key(),
-                message.value(),
-                tuple((name, value or b"") for name, value in message.headers() or ()),
-            )
+            return read_of(message)
         if error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - librdkafka's local code
             self._ends[message.partition()] = message.offset()
             return None
         raise UnavailableError(f"topic {self._topic}: {error.str()}")
+
+
+def read_of(message: Any) -> Read:
+    """The client's message as ours."""
+    return Read(
+        TopicPartition(message.topic(), message.partition()),
+        message.offset(),
+        message.timestamp()[1],
+        message.key(),
+        message.value(),
+        tuple((name, value or b"") for name, value in message.headers() or ()),
+    )
 
 
 def read_all(config: Mapping[str, str | int | float | bool], topic: str) -> Iterator[Read]:
