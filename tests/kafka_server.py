@@ -90,13 +90,25 @@ class KafkaServer(Server):
             base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=").replace("-", "_")
         )
         subprocess.run(
-            [self._script("kafka-storage.sh"), "format", "-t", cluster, "-c", self._config],
+            [
+                self._script("kafka-storage.sh"),
+                "format",
+                "-t",
+                cluster,
+                "-c",
+                self._config,
+                *self.storage_options(),
+            ],
             env=self._environment(),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             timeout=60,
             check=True,
         )
+
+    def storage_options(self):
+        """More options of the format, e.g. users."""
+        return []
 
     def _script(self, name):
         return str(self._home / "bin" / name)
