@@ -6,6 +6,7 @@ from worker.commands.lazy import LazyGroup
 
 COMMANDS: dict[str, str] = {
     "decode": "worker.commands.bench.decode:decode",
+    "embed": "worker.commands.bench.embed:embed",
     "pipeline": "worker.commands.bench.pipeline:pipeline",
     "naive": "worker.commands.bench.naive:naive",
     "visit": "worker.commands.bench.visit:visit",

@@ -8,6 +8,7 @@ flushed, and the offsets committed.
 
 import io
 import json
+import os
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -226,11 +227,15 @@ def padded(scorer: Any) -> Any:
     """The same scorer, its encoder fed with windows that are all padded to its full length."""
     if not hasattr(scorer, "_embedder"):
         return scorer  # the stub
+    import torch
+
     import models.engine
 
-    models.engine.BUCKETS = ()  # type: ignore[assignment]  # this process pads to the window only
+    models.engine.BUCKETS = ()  # this process pads to the window only
     embedder = getattr(scorer._embedder, "full", scorer._embedder)  # noqa: SLF001 - see below
     embedder._budget = BATCH * scorer.window  # noqa: SLF001 - all 32 in one pass
+    embedder._pool = None  # noqa: SLF001 - one pass at a time, with every core in it
+    torch.set_num_threads(len(os.sched_getaffinity(0)))
     return scorer
 
 
