@@ -41,9 +41,9 @@ def embed(
         click.echo(json.dumps(found))
         return
     click.echo(
-        f"{found['device']} {found['precision']}: {found['windows_per_s']:,} windows/s, "
-        f"straightforward {found['straightforward_per_s']:,}: {found['times_faster']} times faster; "
-        f"{found['share_of_peak']:.0%} of peak"
+        f"{found['device']} {found['precision']}: {found['windows_per_s']:,} windows/s "
+        f"({found['share_of_peak']:.0%} of peak), straightforward "
+        f"{found['straightforward_per_s']:,}: {found['times_faster']} times faster"
     )
     for row in found["by_length"]:
         click.echo(f"{row['points']:4} points {row['windows_per_s']:>10,.1f} windows/s "
