@@ -17,6 +17,7 @@ object and one pipeline per batch, never a round trip per alert.
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib.resources import files
+from itertools import pairwise
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -81,7 +82,8 @@ class Store:
         scripts = files("worker")
         self._merge_script = (scripts / "merge.lua").read_text(encoding="utf-8")
         self._marks_script = (scripts / "marks.lua").read_text(encoding="utf-8")
-        self._merge_sha = self._marks_sha = ""
+        self._claim_script = (scripts / "claim.lua").read_text(encoding="utf-8")
+        self._merge_sha = self._marks_sha = self._claim_sha = ""
 
     @classmethod
     def connect(
@@ -163,18 +165,15 @@ class Store:
         """Claim each candid for its position; the first claim wins, a replay keeps it."""
         values = [f"{tp.topic}/{tp.partition}/{offset}".encode() for tp, offset in positions]
 
-        def call() -> list[Any]:
-            pipe = self._client.pipeline(transaction=False)
+        def queue(pipe: Any) -> None:
             for name, candid, value in zip(object_ids, candids.tolist(), values, strict=True):
                 key = f"{self._prefix}claim:{self._group}:{{{name}}}:{candid}"
-                pipe.set(key, value, nx=True, ex=self._claim_ttl_s)
-                pipe.get(key)
-                pipe.zrange(self._emissions_key(name), 0, -1, withscores=True)
-            return list(pipe.execute())
+                keys = key, self._emissions_key(name)
+                pipe.evalsha(self._claim_sha, len(keys), *keys, value, self._claim_ttl_s)
 
-        answers = self._call("claim", call)
-        first = [mine == stored for mine, stored in zip(values, answers[1::3], strict=True)]
-        emissions = [[_emission(*entry) for entry in entries] for entries in answers[2::3]]
+        answers = self._call("claim", lambda: self._scripted(queue))
+        first = [mine == holder for mine, (holder, _) in zip(values, answers, strict=True)]
+        emissions = [_emissions(found) for _, found in answers]
         return Claims(first=np.array(first, dtype=bool), emissions=emissions)
 
     def remember(
@@ -232,14 +231,13 @@ class Store:
         owner = np.array([index[name] for name in owners], dtype=np.int64)
         cell = owner * len(BANDS) + band - min(BANDS)
         order = np.lexsort((points["candid"], points["jd"], cell))
-        points, cell = points[order], cell[order]
+        points, cell = np.take(points, order), cell[order]
         bounds = np.searchsorted(cell, np.arange(objects * len(BANDS) + 1))
-        blobs = []
-        for start, stop in zip(bounds[:-1].tolist(), bounds[1:].tolist(), strict=True):
-            group = points[start:stop]
-            if stop - start > 1 and len(np.unique(group["candid"])) < stop - start:
-                group = merge_points(group, self._max_points)
-            blobs.append(group.tobytes())
+        raw = points.tobytes()
+        blobs = [raw[a:b] for a, b in pairwise((bounds * points.itemsize).tolist())]
+        for number in _with_repeats(cell, points["candid"]):
+            group = points[bounds[number] : bounds[number + 1]]
+            blobs[number] = merge_points(group, self._max_points).tobytes()
         return blobs
 
     def _merged(
@@ -249,21 +247,31 @@ class Store:
         next_offsets: Mapping[TopicPartition, int],
     ) -> list[Any]:
         """One pipeline: a merge per object, then the marks under every tag."""
+
+        def queue(pipe: Any) -> None:
+            for number, name in enumerate(names):
+                keys = [f"{self._prefix}lc:{{{name}}}:{band}" for band in BANDS]
+                records = blobs[number * len(BANDS) : (number + 1) * len(BANDS)]
+                limits = self._max_points, self._ttl_s
+                pipe.evalsha(self._merge_sha, len(keys), *keys, *limits, *records)
+            self._marks.queue(pipe, self._marks_sha, next_offsets)
+
+        return self._scripted(queue)
+
+    def _scripted(self, queue: Callable[[Any], None]) -> list[Any]:
+        """One pipeline of script calls, which may be repeated as a whole."""
         if not self._merge_sha:
-            self._merge_sha = str(self._client.script_load(self._merge_script))
-            self._marks_sha = str(self._client.script_load(self._marks_script))
+            load = self._client.script_load
+            self._claim_sha, self._marks_sha = load(self._claim_script), load(self._marks_script)
+            self._merge_sha = load(self._merge_script)
         pipe = self._client.pipeline(transaction=False)
-        for number, name in enumerate(names):
-            keys = [f"{self._prefix}lc:{{{name}}}:{band}" for band in BANDS]
-            records = blobs[number * len(BANDS) : (number + 1) * len(BANDS)]
-            pipe.evalsha(self._merge_sha, len(keys), *keys, self._max_points, self._ttl_s, *records)
-        self._marks.queue(pipe, self._marks_sha, next_offsets)
+        queue(pipe)
         try:
             return list(pipe.execute())
         except redis.exceptions.NoScriptError:
-            # The server was restarted and forgot the scripts; merging again is harmless.
+            # The server was restarted and forgot the scripts.
             self._merge_sha = ""
-            return self._merged(names, blobs, next_offsets)
+            return self._scripted(queue)
 
     def _call(self, operation: str, call: Callable[[], Any]) -> Any:
         try:
@@ -278,6 +286,17 @@ class Store:
             raise
 
 
-def _emission(member: bytes, jd: float) -> Emission:
-    candid, p = member.decode().split(" ")
-    return Emission(int(candid), jd, float(p))
+def _emissions(found: Sequence[bytes]) -> list[Emission]:
+    """From a sorted set's members ("candid p") and scores (jd), in turn."""
+    members = (member.decode().split(" ") for member in found[::2])
+    pairs = zip(members, found[1::2], strict=True)
+    return [Emission(int(candid), float(jd), float(p)) for (candid, p), jd in pairs]
+
+
+def _with_repeats(cell: Int64, candid: Int64) -> list[int]:
+    """Cells in which a candid occurs more than once."""
+    order = np.lexsort((candid, cell))
+    cell, candid = cell[order], candid[order]
+    again = (cell[1:] == cell[:-1]) & (candid[1:] == candid[:-1])
+    cells: list[int] = np.unique(cell[1:][again]).tolist()
+    return cells
