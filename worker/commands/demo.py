@@ -183,18 +183,10 @@ def seed_history(settings: Any, history: Sequence[bytes]) -> None:
 
 def order(scores: Sequence[Mapping[str, Any]]) -> list[Ranked]:
     """Best alert of each object, strangest first: by p, then by score."""
-    ranked = [
-        Ranked(
-            row["objectId"],
-            row["p"] if row["p"] is not None else row["p_provisional"],
-            row["score"],
-        )
-        for row in scores
-    ]
-    best: dict[str, Ranked] = {}
-    for row in sorted(ranked, key=lambda r: (r.p, -r.score)):
-        best.setdefault(row.object_id, row)
-    return list(best.values())
+    from worker.ranking import best_per_object, effective_p
+
+    rows = best_per_object(scores)
+    return [Ranked(row["objectId"], effective_p(row), row["score"]) for row in rows]
 
 
 def table(night: DemoNight, ranking: Sequence[Ranked]) -> str:

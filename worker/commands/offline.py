@@ -1,7 +1,7 @@
 """The run loop without Kafka: files in, messages kept in memory."""
 
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +16,13 @@ from worker.types import Message, RecordBatch, TopicPartition
 class FileSource:
     """Records of files, once; sets `stop` behind the last one."""
 
-    def __init__(self, paths: Sequence[Path], stop: threading.Event) -> None:
+    def __init__(
+        self,
+        paths: Sequence[Path],
+        stop: threading.Event,
+        on_records: Callable[[int], None] = lambda _: None,
+    ) -> None:
+        self._on_records = on_records
         self._batches: Iterator[RecordBatch] = read_files(paths)
         self._stop = stop
 
@@ -26,6 +32,7 @@ class FileSource:
         if batch is None:
             self._stop.set()
             return _empty()
+        self._on_records(len(batch))
         return batch
 
     def read_ahead(self) -> RecordBatch:
@@ -64,8 +71,16 @@ class MemorySink:
         return [message for message in self.messages if message.topic == topic]
 
 
-def score_files(settings: Settings, paths: Sequence[Path], metrics: Metrics) -> MemorySink:
-    """Run the loop over files with a Redis of its own; returns what it would publish."""
+def score_files(
+    settings: Settings,
+    paths: Sequence[Path],
+    metrics: Metrics,
+    on_records: Callable[[int], None] = lambda _: None,
+) -> MemorySink:
+    """Run the loop over files with a Redis of its own; returns what it would publish.
+
+    `on_records` is told the size of each batch as it is taken up.
+    """
     from worker.commands.wiring import connect_store, load_scorer, make_loop
 
     stop, sink = threading.Event(), MemorySink()
@@ -73,8 +88,9 @@ def score_files(settings: Settings, paths: Sequence[Path], metrics: Metrics) -> 
         own = {"url": redis.url, "url_file": None, "mode": "single"}
         local = settings.model_copy(update={"redis": settings.redis.model_copy(update=own)})
         store = connect_store(local)
+        source, scorer = FileSource(paths, stop, on_records), load_scorer(local)
         loop = make_loop(
-            local, FileSource(paths, stop), sink, store, load_scorer(local), metrics, stop,
+            local, source, sink, store, scorer, metrics, stop,
             limits={}, single_record=False,
         )  # fmt: skip
         loop.run()
