@@ -42,8 +42,16 @@ def model_inputs(
 ) -> tuple[Float32, Float32]:
     """Per point the input channels (N, C) and the time (N,), centred per window in float64.
 
-    Near jd 2.46e6 a float32 steps by a quarter of a day: the mean goes before the cast.
+    Near jd 2.46e6 a float32 steps by a quarter of a day: the mean goes before the cast. A value
+    that is not finite spoils its own window.
     """
+    with np.errstate(all="ignore"):
+        return _centred(offsets, jd, mag, err, channels)
+
+
+def _centred(
+    offsets: Int64, jd: Float64, mag: Float64, err: Float64, channels: str
+) -> tuple[Float32, Float32]:
     n = np.diff(offsets)
     row = np.repeat(np.arange(len(n)), n)
     count = np.maximum(n, 1)

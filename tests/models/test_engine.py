@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from models.astromer import ASTROMER_1, ASTROMER_2, Astromer, AstromerConfig
-from models.engine import BUCKETS, Embedder, buckets
+from models.engine import BUCKETS, IN_FLIGHT, Embedder, buckets
 from models.windows import model_inputs
 from tests.astromer_vectors import REFERENCE, module
 
@@ -168,3 +168,29 @@ def test_warm_up_leaves_the_module_alone():
     before = {n: t.clone() for n, t in original.state_dict().items()}
     Embedder(original, precision="bf16").warm_up()
     assert all(torch.equal(t, before[n]) for n, t in original.state_dict().items())
+
+
+def test_few_batches_are_in_flight(monkeypatch):
+    """What a GPU does, with events that note when they are waited for."""
+    embedder = Embedder(encoder("small"))
+    found = curves(np.random.default_rng(8), [*range(5, 130)])
+    wanted = embedder.embed(*found)
+    running, most = [], []
+
+    class Event:
+        def synchronize(self):
+            running.remove(self)
+
+    def start(batch):
+        event = Event()
+        running.append(event)
+        most.append(len(running))
+        return *embedder._forward(batch), event
+
+    monkeypatch.setattr(embedder, "_cuda", True)
+    monkeypatch.setattr(embedder, "_to_device", torch.from_numpy)
+    monkeypatch.setattr(embedder, "_start", start)
+    monkeypatch.setattr(embedder, "_budget", 256)
+    np.testing.assert_allclose(embedder.embed(*found), wanted, atol=1e-5)
+    assert running == []
+    assert max(most) == IN_FLIGHT + 1
