@@ -4,15 +4,23 @@ import json
 import shutil
 import signal
 import subprocess
+import threading
 import urllib.error
 import urllib.request
 
 import pytest
+import torch
 
 from models.night import plan_night
+from models.scorer import Scorer as ModelScorer
 from tests.e2e.harness import Worker, create_topic, produce, run_arguments, settled, wait_until
 from tests.e2e.harness import workers as ended
 from tests.processes import free_ports
+from worker.commands.device import DeviceLostError
+from worker.commands.run import run_worker
+from worker.config import load_settings
+from worker.errors import ExitCode
+from worker.metrics import Metrics
 from worker.simulate import simulate_packets
 
 PARTITIONS = 4
@@ -109,3 +117,27 @@ def _promtool(text):
         command = ["promtool", "check", "metrics"]
         done = subprocess.run(command, input=text, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_a_device_that_fails_ends_the_worker_with_75(
+    arguments, packets, kafka_bootstrap, unique, monkeypatch
+):
+    """In this process, so that the device can be a fake one."""
+    calls = []
+    real = ModelScorer.score
+
+    def failing(self, *columns):
+        calls.append(columns)
+        if len(calls) > 1:  # the warm-up passes
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
+        return real(self, *columns)
+
+    monkeypatch.setattr(ModelScorer, "score", failing)
+    produce(kafka_bootstrap, unique, [(None, packet) for packet in packets])
+    settings = load_settings(None, arguments(0)[1::2]).settings
+    metrics = Metrics()
+    with pytest.raises(DeviceLostError, match="out of memory") as caught:
+        run_worker(settings, metrics, threading.Event())
+    assert caught.value.exit_code == ExitCode.TEMPORARY
+    assert metrics.registry.get_sample_value("anomaly_worker_gpu_oom_total") == 1
+    assert settled(kafka_bootstrap, f"{unique}.out") == 0
