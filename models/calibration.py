@@ -54,6 +54,12 @@ class PValues:
     calibration_sha256: Sequence[str | None]
 
 
+def conformal_p(calibration: Float64, score: Float64) -> Float64:
+    """p (B,) of scores against those of unseen inliers, in any order."""
+    above = len(calibration) - np.searchsorted(np.sort(calibration), score, side="left")
+    return np.asarray((1.0 + above) / (len(calibration) + 1.0))
+
+
 class ReferenceSet:
     """Sorted scores of inliers, and the p-value of a new score against them."""
 
@@ -66,8 +72,8 @@ class ReferenceSet:
 
     def p(self, score: Float64) -> tuple[Float64, NDArray[np.bool_]]:
         """p (B,) and whether the tail fit was used."""
+        p = conformal_p(self._scores, score)
         above = len(self._scores) - np.searchsorted(self._scores, score, side="left")
-        p = (1.0 + above) / (len(self._scores) + 1.0)
         far = (above < TAIL_COUNT) & (len(self._scores) >= SMALLEST_BIN)
         tail = TAIL_SHARE * _survival((score - self._threshold) / self._scale, self._shape)
         ceiling = (1.0 + TAIL_COUNT) / (len(self._scores) + 1.0)
@@ -84,6 +90,7 @@ class Calibration:
     s_input: Mapping[int, Float64]
     n_points: Mapping[int, Int64]
     nearest: Mapping[int, Int64]
+    model_sha256: str = ""
 
     @cached_property
     def kinds(self) -> list[int]:
@@ -163,8 +170,12 @@ def save_calibration(
     score: Float64,
     s_input: Float64,
     nearest: Int32,
+    model_sha256: str = "",
 ) -> None:
-    """Write the scores of unseen inliers as an immutable file."""
+    """Write the scores of unseen inliers as an immutable file.
+
+    `model_sha256`: the artefact that gave the scores; empty for one that is part of it.
+    """
     tensors: dict[str, torch.Tensor] = {}
     for k in np.unique(kind).tolist():
         mine = kind == k
@@ -175,7 +186,8 @@ def save_calibration(
             ("nearest", nearest.astype(np.int32)),
         ):
             tensors[f"{KINDS[k]}.{name}"] = torch.from_numpy(values[mine].copy())
-    save_file(tensors, path, metadata={"survey": survey})
+    save_file(tensors, path, metadata={"survey": survey, "model_sha256": model_sha256})
+    path.chmod(0o644)
 
 
 def load_calibration(path: Path) -> Calibration:
@@ -183,7 +195,8 @@ def load_calibration(path: Path) -> Calibration:
     try:
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
         with safe_open(path, framework="pt") as file:
-            survey = (file.metadata() or {})["survey"]
+            metadata = file.metadata() or {}
+            survey, model = metadata["survey"], metadata.get("model_sha256", "")
             found = {name: file.get_tensor(name).numpy() for name in file.keys()}  # noqa: SIM118
     except (OSError, SafetensorError, KeyError) as error:
         raise CalibrationError(f"calibration {path}: {error}") from error
@@ -198,6 +211,7 @@ def load_calibration(path: Path) -> Calibration:
         {k: v.astype(np.float64) for k, v in table["s_input"].items()},
         {k: v.astype(np.int64) for k, v in table["n_points"].items()},
         {k: v.astype(np.int64) for k, v in table["nearest"].items()},
+        model,
     )
 
 

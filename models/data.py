@@ -18,6 +18,10 @@ TRANSIENTS = ("AGN", "BLAZAR", "CV", "FLARE", "SN", "HPM")
 """Classes and groups of CRTS that protocol P2a looks for; no training may see their curves."""
 
 
+SMALLEST_CURVE = 5
+"""Points below which a curve is not scored."""
+
+
 @dataclass(frozen=True, slots=True)
 class CurveSet:
     """Ragged light curves with labels; curve *i* is `offsets[i]:offsets[i + 1]`.
@@ -83,11 +87,14 @@ def concatenate(sets: Sequence[CurveSet]) -> CurveSet:
     )
 
 
-def load_curves(paths: Iterable[Path], *, commercial: bool = True) -> CurveSet:
+def load_curves(
+    paths: Iterable[Path], *, commercial: bool = True, smallest: int = SMALLEST_CURVE
+) -> CurveSet:
     """Read parquet files of light curves; `commercial` leaves out non-commercial sources.
 
-    Points without a finite time and magnitude or a positive error are dropped. Raises OSError
-    and ValueError for files that can't be read or lack a column.
+    Curves with fewer than `smallest` points are left out. Points without a finite time and
+    magnitude or a positive error are dropped. Raises OSError and ValueError for files that
+    can't be read or lack a column.
     """
     import pyarrow.compute as pc  # noqa: PLC0415 - only training reads parquet
     import pyarrow.parquet as pq  # noqa: PLC0415
@@ -117,7 +124,7 @@ def load_curves(paths: Iterable[Path], *, commercial: bool = True) -> CurveSet:
                 text["mag_kind"] == "apparent",
             )
         )
-    return _clean(concatenate(sets))
+    return _clean(concatenate(sets), smallest)
 
 
 def part_of(object_id: str) -> str:
@@ -147,7 +154,7 @@ def without_transients(curves: CurveSet) -> CurveSet:
     return curves.take(np.flatnonzero(~((curves.survey == "CRTS") & names)))
 
 
-def _clean(curves: CurveSet) -> CurveSet:
+def _clean(curves: CurveSet, smallest: int) -> CurveSet:
     good = np.isfinite(curves.time) & np.isfinite(curves.mag) & (curves.err > 0)
     row = np.repeat(np.arange(len(curves)), np.diff(curves.offsets))
     lengths = np.bincount(row[good], minlength=len(curves))
@@ -156,4 +163,4 @@ def _clean(curves: CurveSet) -> CurveSet:
         curves.mag[good], curves.err[good], curves.object_id, curves.survey, curves.band,
         curves.label, curves.group, curves.apparent,
     )  # fmt: skip
-    return kept.take(np.flatnonzero(lengths >= 5))
+    return kept.take(np.flatnonzero(lengths >= smallest))

@@ -10,6 +10,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from models.memo import PeriodMemo
 from models.period import PERIOD_NAMES, describe_period
 
 __all__ = ["PERIOD_NAMES", "SIDE_NAMES", "period_features", "period_slices", "side_features"]
@@ -129,16 +130,27 @@ def _quantile(ordered: Float64, share: float) -> float:
     return float(ordered[low] + (place - low) * (ordered[high] - ordered[low]))
 
 
-def period_features(offsets: Int64, jd: Float64, mag: Float64, err: Float64) -> Float64:
+def period_features(
+    offsets: Int64, jd: Float64, mag: Float64, err: Float64, memo: PeriodMemo | None = None
+) -> Float64:
     """Period block per ragged curve, (B, len(PERIOD_NAMES)); NaN below 40 points.
 
-    Computed on the part of the curve that `period_slices` names.
+    Computed on the part of the curve that `period_slices` names, unless the memo has it.
     """
     first, length = period_slices(offsets, jd)
     out = np.full((len(first), len(PERIOD_NAMES)), np.nan)
     for row in np.flatnonzero(length).tolist():
         part = slice(first[row], first[row] + length[row])
-        describe_period(jd[part], mag[part], err[part], out[row])
+        if memo is None:
+            describe_period(jd[part], mag[part], err[part], out[row])
+            continue
+        key = memo.key(jd[part], mag[part], err[part])
+        block = memo.get(key)
+        if block is None:
+            describe_period(jd[part], mag[part], err[part], out[row])
+            memo.put(key, out[row])
+        else:
+            out[row] = block
     return out
 
 

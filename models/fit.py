@@ -4,29 +4,36 @@ import json
 import logging
 import shutil
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from safetensors.torch import save_file
 
 from models.artifact import CALIBRATION_PREFIX, HEADS_FILE, PROVISIONAL_FILE, write_sums
 from models.calibration import SMALLEST_SET, save_calibration
+from models.card import CARD, card_text
 from models.data import CurveSet, concatenate, part_of, random_pieces
 from models.engine import Embedder
-from models.heads import Heads
-from models.inputs import Scaling, raw_inputs
-from models.mcdsvdd import HeadConfig, TrainPlan, fit_classifier, fit_mcdsvdd
-from models.scorer import Fusion, Scorer
+from models.inputs import views_of
+from models.recipe import (
+    PIECE_POINTS,
+    LabelledViews,
+    Recipe,
+    draw_weights,
+    fit_detector,
+    labelled,
+    training_views,
+)
+from models.sanity import FitError, check_detector
+from models.scorer import Scorer
 from models.simulate import SURVEY, simulate_curves
 from models.weights import ENCODER_FILE, load_encoder, read_record
 
 log = logging.getLogger(__name__)
 
-Float64 = NDArray[np.float64]
 Int64 = NDArray[np.int64]
 
 SMALLEST_CLASS = 30
@@ -35,65 +42,60 @@ SMALLEST_CLASS = 30
 NOT_A_CLASS = frozenset({"", "VAR", "NONVAR"})
 """Labels that name no kind of object."""
 
-PIECE_POINTS = (5, 120)
-SEEDS = 2
-REFERENCE_PER_CLASS = 300
-CAP = 20.0
-"""A class is drawn at most this many times more often than its share."""
-
-
-class FitError(ValueError):
-    """Training data that can't make a model."""
-
 
 @dataclass(frozen=True, slots=True)
 class FitPlan:
-    """Identity and size of the artefact. `simulated`: training curves of the own simulator."""
+    """Identity and size of the artefact.
+
+    `simulated`: training curves of the own simulator. `largest_class`: training curves per
+    class at most, drawn evenly over surveys.
+    """
 
     name: str
     version: str
     seed: int = 0
-    pieces: int = 2
     simulated: int = 3500
     calibration: int = 10_000
+    largest_class: int = 1500
+    recipe: Recipe = field(default_factory=Recipe)
 
 
 def fit_artifact(encoder: Path, curves: CurveSet, plan: FitPlan, out: Path) -> dict[str, Any]:
     """Train heads and calibrate; writes an artefact to `out` and returns its record.
 
-    Objects are split by id: `fit` trains, `val` stops the training, `cal` makes fusion and
-    provisional p. Raises FitError when no class is large enough.
+    Objects are split by id: `fit` trains, `val` stops the training and scales the channels,
+    `cal` makes the provisional p. Raises FitError when no class is large enough or a sanity
+    check fails.
     """
     embedder = Embedder(load_encoder(encoder))
-    labelled = concatenate([curves, simulate_curves(plan.seed + 1000, plan.simulated)])
-    classes = usable_classes(labelled)
-    rng = np.random.default_rng(plan.seed)
-    parts = _parts(labelled, classes)
-    sets = {name: _with_pieces(rng, part, plan.pieces) for name, part in parts.items()}
-    raw = {name: _inputs(embedder, part) for name, part in sets.items()}
-    y = {name: _labels(part, classes) for name, part in sets.items()}
-    scaling = Scaling.of(raw["fit"])
-    x = {name: scaling.apply(values) for name, values in raw.items()}
-    heads = _fit_heads(rng, x, y, draw_weights(sets["fit"], classes), plan.seed)
-    held_out = heads(x["cal"])
-    fusion = Fusion.of(held_out.channels)
+    known = concatenate([curves, simulate_curves(plan.seed + 1000, plan.simulated)])
+    classes = usable_classes(known)
+    parts = _parts(known, classes, plan)
+    fit, val = (_labelled(embedder, parts[n], classes, plan) for n in ("fit", "val"))
+    log.info("inputs of %d training rows are ready", len(fit.y))
+    detector = fit_detector(fit, val, classes, plan.recipe, plan.seed)
+    checks = check_detector(detector, val)
+    held_out = _with_piece(parts["cal"], plan.seed)
+    raw = views_of(embedder, held_out)
+    found = detector(raw)
     out.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(encoder / ENCODER_FILE, out / ENCODER_FILE)
-    tensors = {**heads.tensors(), **scaling.tensors(), **fusion.tensors()}
-    save_file(tensors, out / HEADS_FILE)
+    save_file(detector.tensors(), out / HEADS_FILE)
     record = {
         **read_record(encoder),
         "name": plan.name,
         "version": plan.version,
         "classes": classes,
-        "heads": {**asdict(heads.config), "seeds": SEEDS},
+        "heads": detector.record(),
+        "input_names": detector.input_names,
         "fit": {**asdict(plan), "curves": {k: len(v) for k, v in parts.items()}},
+        "checks": checks,
     }
     (out / "config.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    (out / CARD).write_text(card_text(record), encoding="utf-8")
     save_calibration(
-        out / PROVISIONAL_FILE, "held-out", sets["cal"].apparent.astype(np.uint8),
-        np.diff(sets["cal"].offsets), fusion(held_out.channels), held_out.s_input,
-        held_out.nearest,
+        out / PROVISIONAL_FILE, "held-out", held_out.apparent.astype(np.uint8), raw.n_points,
+        found.score, found.s_input, found.nearest,
     )  # fmt: skip
     write_sums(out)
     calibrate_simulated(out, plan)
@@ -136,64 +138,40 @@ def usable_classes(curves: CurveSet) -> list[str]:
     return usable
 
 
-def draw_weights(curves: CurveSet, classes: Sequence[str]) -> Float64:
-    """Classes equally often (capped), surveys within a class by the root of their size."""
-    weight = np.zeros(len(curves))
-    largest = max(int((curves.group == name).sum()) for name in classes)
-    for name in classes:
-        rows = np.flatnonzero(curves.group == name)
-        _, inverse, counts = np.unique(curves.survey[rows], return_inverse=True, return_counts=True)
-        share = 1.0 / np.sqrt(counts[inverse])
-        total = min(1.0, CAP * len(rows) / largest)
-        weight[rows] = total * share / share.sum()
-    return weight
-
-
-def _parts(curves: CurveSet, classes: Sequence[str]) -> dict[str, CurveSet]:
+def _parts(curves: CurveSet, classes: Sequence[str], plan: FitPlan) -> dict[str, CurveSet]:
+    """fit, val and cal; of a large class as many as the plan says, evenly over surveys."""
     part = np.array([part_of(name) for name in curves.object_id])
     known = np.isin(curves.group, classes)
-    return {n: curves.take(np.flatnonzero(known & (part == n))) for n in ("fit", "val", "cal")}
+    rng = np.random.default_rng(plan.seed)
+    result = {}
+    for name, share in (("fit", 1.0), ("val", 0.2), ("cal", 0.4)):
+        rows = np.flatnonzero(known & (part == name))
+        weight = draw_weights(curves.group[rows], curves.survey[rows])
+        kept = []
+        for group in classes:
+            mine = np.flatnonzero(curves.group[rows] == group)
+            size = min(len(mine), int(share * plan.largest_class))
+            chance = weight[mine] / weight[mine].sum()
+            kept.append(rows[rng.choice(mine, size, replace=False, p=chance)])
+        result[name] = curves.take(np.sort(np.concatenate(kept)))
+    return result
 
 
-def _with_pieces(rng: np.random.Generator, curves: CurveSet, count: int) -> CurveSet:
-    """The curves and `count` random pieces of each: the stream sees every length."""
-    return concatenate([curves, *(random_pieces(rng, curves, *PIECE_POINTS) for _ in range(count))])
+def _labelled(
+    embedder: Embedder, curves: CurveSet, classes: Sequence[str], plan: FitPlan
+) -> LabelledViews:
+    passes = training_views(embedder, curves, plan.recipe, plan.seed)
+    weight = draw_weights(curves.group, curves.survey)
+    rows = np.arange(len(curves), dtype=np.int64)
+    return labelled(passes, rows, class_index(curves.group, classes), weight)
 
 
-def _inputs(embedder: Embedder, curves: CurveSet) -> Float64:
-    return raw_inputs(embedder, curves.offsets, curves.time, curves.mag, curves.err)[0]
-
-
-def _labels(curves: CurveSet, classes: Sequence[str]) -> Int64:
+def class_index(group: NDArray[np.str_], classes: Sequence[str]) -> Int64:
+    """Index of each curve's class; KeyError for one that is unknown."""
     index = {name: number for number, name in enumerate(classes)}
-    return np.array([index[str(group)] for group in curves.group], dtype=np.int64)
+    return np.array([index[str(name)] for name in group], dtype=np.int64)
 
 
-def _fit_heads(
-    rng: np.random.Generator, x: dict[str, Any], y: dict[str, Int64], weight: Float64, seed: int
-) -> Heads:
-    config = HeadConfig(inputs=x["fit"].shape[1])
-    fit_x, fit_y, val_x, val_y = (
-        torch.from_numpy(table[part]) for part in ("fit", "val") for table in (x, y)
-    )
-    svdd, centres, classifiers = [], [], []
-    for number in range(SEEDS):
-        plan = TrainPlan(seed=seed + number)
-        body, centre = fit_mcdsvdd(fit_x, fit_y, weight, val_x, val_y, config, plan)
-        svdd.append(body)
-        centres.append(centre)
-        classifiers.append(fit_classifier(fit_x, fit_y, weight, val_x, val_y, config, plan))
-        log.info("heads of seed %d fitted", plan.seed)
-    rows = _reference_rows(rng, y["fit"], weight)
-    return Heads(config, svdd, centres, classifiers, fit_x[rows], fit_y[rows])
-
-
-def _reference_rows(rng: np.random.Generator, y: Int64, weight: Float64) -> Int64:
-    """Training rows that neighbours are looked for in, at most 300 per class."""
-    chosen = []
-    for label in np.unique(y).tolist():
-        rows = np.flatnonzero((y == label) & (weight > 0))
-        share = weight[rows] / weight[rows].sum()
-        size = min(REFERENCE_PER_CLASS, len(rows))
-        chosen.append(rng.choice(rows, size, replace=False, p=share))
-    return np.sort(np.concatenate(chosen))
+def _with_piece(curves: CurveSet, seed: int) -> CurveSet:
+    """The curves and a random piece of each: a stream holds every length."""
+    return concatenate([curves, random_pieces(np.random.default_rng(seed), curves, *PIECE_POINTS)])

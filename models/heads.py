@@ -1,4 +1,4 @@
-"""The trained heads: inputs in, score channels, classes and reasons out."""
+"""The trained heads of one view: raw inputs in, score channels, classes and reasons out."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -6,9 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
-from models.mcdsvdd import Body, HeadConfig, squared_distances
+from models.inputs import Scaling
+from models.mcdsvdd import Body, HeadConfig
+from models.neighbours import as_columns, nearest
 from models.weights import fill
 
 Float64 = NDArray[np.float64]
@@ -17,30 +19,30 @@ Int32 = NDArray[np.int32]
 
 LATENT_NEIGHBOURS = 5
 INPUT_NEIGHBOURS = 10
-REASONS = 3
-CHUNK = 256
+SMALLEST = 1e-6
+"""Distance below which a logarithm sees no difference."""
 
 
 @dataclass(frozen=True, slots=True)
-class HeadOutput:
-    """Per row: channels, classes and neighbours; larger is more anomalous.
+class ViewOutput:
+    """Per row of a view; larger is more anomalous.
 
-    `channels` (B, C): log distances of the ranking channels; `s1` (B,) squared distance to the
-    nearest centre; `s_input` (B,) mean distance to the nearest training inputs.
+    `x` (B, D) standardised inputs; `channels` (B, C): log of the mean distance to the nearest
+    training objects in each latent; `distances` (B, K) squared distances to the first
+    body's centres; `s_input` (B,) mean distance to the nearest training inputs; `neighbours`
+    (B, M) classes of the nearest training objects in the first body's latent.
     """
 
+    x: Float32
     channels: Float64
-    s1: Float64
-    s_input: Float64
-    nearest: Int32
-    second: Int32
     distances: Float64
+    s_input: Float64
     neighbours: Int32
     neighbour_distances: Float64
 
 
-class Heads:
-    """MCDSVDD and classifier bodies with the training objects that neighbours are looked for in.
+class ViewHeads:
+    """MCDSVDD and classifier bodies over one view, and the training objects near which to look.
 
     `reference_x` (R, D) standardised inputs, `reference_y` (R,) their classes. Neither ids nor
     times nor magnitudes of training objects are kept.
@@ -48,99 +50,125 @@ class Heads:
 
     def __init__(
         self,
-        config: HeadConfig,
+        scaling: Scaling,
         svdd: Sequence[Body],
-        centres: Sequence[Tensor],
         classifiers: Sequence[Body],
+        centres: Tensor,
         reference_x: Tensor,
         reference_y: Tensor,
     ) -> None:
-        self.config = config
-        self._svdd, self._centres, self._classifiers = list(svdd), list(centres), list(classifiers)
-        self._x, self._y = reference_x, reference_y
-        with torch.inference_mode():
-            bodies = (*self._svdd, *self._classifiers)
-            self._latents = [body.eval()(reference_x) for body in bodies]
+        self.scaling, self.centres = scaling, centres
+        self.svdd, self.classifiers = list(svdd), list(classifiers)
+        # Half precision is what the artefact keeps: scores must not change by saving.
+        self._x, self._y = reference_x.half().float(), reference_y
+        x = self._x.numpy()
+        self._layers = [_folded(body.eval()) for body in (*self.svdd, *self.classifiers)]
+        self._inputs = as_columns(x)
+        spaces = self._spaces([_forward(layers, x) for layers in self._layers])
+        self._latents = [as_columns(space) for space in spaces]
+        self._centres = np.asarray(centres.numpy(), dtype=np.float64)
 
-    def __call__(self, x: Float32) -> HeadOutput:
-        """Score standardised inputs (B, D)."""
-        parts = [self._score(torch.from_numpy(x[i : i + CHUNK])) for i in range(0, len(x), CHUNK)]
-        return _joined(parts or [self._score(torch.from_numpy(x))])
+    @property
+    def channels(self) -> int:
+        """Number of score channels."""
+        return len(self._latents)
+
+    def __call__(self, raw: Float64) -> ViewOutput:
+        """Score raw inputs (B, D)."""
+        x = self.scaling.apply(raw)
+        latents = [_forward(layers, x) for layers in self._layers]
+        found = [
+            nearest(z, r, min(LATENT_NEIGHBOURS, r.shape[1]))
+            for z, r in zip(self._spaces(latents), self._latents, strict=True)
+        ]
+        away, _ = nearest(x, self._inputs, min(INPUT_NEIGHBOURS, len(self._x)))
+        near, index = found[0]
+        step = latents[0][:, None, :].astype(np.float64) - self._centres
+        means = [d.mean(axis=1, dtype=np.float64) for d, _ in found]
+        return ViewOutput(
+            x=x,
+            channels=np.log(np.stack(means, axis=1) + SMALLEST),
+            distances=(step**2).sum(axis=-1),
+            s_input=away.mean(axis=1, dtype=np.float64),
+            neighbours=self._y.numpy()[index].astype(np.int32),
+            neighbour_distances=near.astype(np.float64),
+        )
+
+    def _spaces(self, latents: Sequence[Float32]) -> list[Float32]:
+        """Where neighbours are looked for: MCDSVDD latents as they are, then all as directions.
+
+        What lies between prototypes differs in direction, what lies outside of all in length.
+        """
+        return [*latents[: len(self.svdd)], *(_directions(z) for z in latents)]
+
+    def latents(self, raw: Float64, body: int) -> Float64:
+        """Latents (B, latent) of one body."""
+        return _forward(self._layers[body], self.scaling.apply(raw)).astype(np.float64)
 
     def tensors(self) -> dict[str, Tensor]:
         """For the artefact."""
         found = {
+            **self.scaling.tensors(),
+            "centres": self.centres,
             "reference.x": self._x.half(),
             "reference.y": self._y.to(torch.int16),
-            **{f"svdd.{i}.centres": c for i, c in enumerate(self._centres)},
         }
-        for name, bodies in (("svdd", self._svdd), ("classifier", self._classifiers)):
-            for i, body in enumerate(bodies):
-                state = body.state_dict()
-                found |= {f"{name}.{i}.{key}": value for key, value in state.items()}
+        for i, body in enumerate((*self.svdd, *self.classifiers)):
+            found |= {f"body.{i}.{key}": value for key, value in body.state_dict().items()}
         return {name: tensor.contiguous() for name, tensor in found.items()}
 
     @classmethod
-    def from_tensors(cls, config: HeadConfig, seeds: int, tensors: Mapping[str, Tensor]) -> "Heads":
+    def from_tensors(
+        cls, config: HeadConfig, seeds: int, tensors: Mapping[str, Tensor]
+    ) -> "ViewHeads":
         """From the artefact; WeightsError when names or shapes do not fit."""
-
-        def bodies(name: str) -> list[Body]:
-            result = []
-            for i in range(seeds):
-                prefix = f"{name}.{i}."
-                state = {k.removeprefix(prefix): v for k, v in tensors.items()
-                         if k.startswith(f"{prefix}layers.")}  # fmt: skip
-                body = Body(config)
-                fill(body, state)
-                result.append(body.eval())
-            return result
-
+        loaded = []
+        for i in range(2 * seeds):
+            body = Body(config)
+            prefix = f"body.{i}."
+            fill(body, {k.removeprefix(prefix): v for k, v in tensors.items()
+                        if k.startswith(prefix)})  # fmt: skip
+            loaded.append(body)
         return cls(
-            config,
-            bodies("svdd"),
-            [tensors[f"svdd.{i}.centres"] for i in range(seeds)],
-            bodies("classifier"),
-            tensors["reference.x"].float(),
-            tensors["reference.y"].long(),
-        )
-
-    def _score(self, x: Tensor) -> HeadOutput:
-        with torch.inference_mode():
-            bodies = (*self._svdd, *self._classifiers)
-            latents = [body(x) for body in bodies]
-            found = [
-                _nearest(z, r, LATENT_NEIGHBOURS)
-                for z, r in zip(latents, self._latents, strict=True)
-            ]
-            channels = torch.stack([d.mean(1).clamp(min=1e-9).log() for d, _ in found], dim=1)
-            distances = squared_distances(latents[0], self._centres[0])
-            order = distances.argsort(1)
-            input_distance, _ = _nearest(x, self._x, INPUT_NEIGHBOURS)
-            near_d, near_i = found[len(self._svdd)]
-        return HeadOutput(
-            channels=channels.double().numpy(),
-            s1=distances.amin(1).double().numpy(),
-            s_input=input_distance.mean(1).double().numpy(),
-            nearest=order[:, 0].int().numpy(),
-            second=order[:, min(1, order.shape[1] - 1)].int().numpy(),
-            distances=distances.double().numpy(),
-            neighbours=self._y[near_i].int().numpy(),
-            neighbour_distances=near_d.double().numpy(),
-        )
+            Scaling.from_tensors(tensors), loaded[:seeds], loaded[seeds:], tensors["centres"],
+            tensors["reference.x"], tensors["reference.y"].long(),
+        )  # fmt: skip
 
 
-def _nearest(x: Tensor, reference: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """Distances and indices of the nearest reference rows (B, count).
-
-    Through exact differences, not dot products: a row's result must not depend on its batch.
-    """
-    distance = torch.cdist(x, reference, compute_mode="donot_use_mm_for_euclid_dist")
-    found = distance.topk(min(count, len(reference)), dim=1, largest=False)
-    return found.values, found.indices
+Layers = Sequence[tuple[Float32, Float32]]
 
 
-def _joined(parts: Sequence[HeadOutput]) -> HeadOutput:
-    if len(parts) == 1:
-        return parts[0]
-    names = HeadOutput.__dataclass_fields__
-    return HeadOutput(**{n: np.concatenate([getattr(p, n) for p in parts]) for n in names})
+def _folded(body: Body) -> Layers:
+    """Weights (in, out) and biases of a body, batch norm folded into the layer before it."""
+    layers = []
+    modules = list(body.layers)
+    for i, module in enumerate(modules):
+        if not isinstance(module, nn.Linear):
+            continue
+        weight, bias = module.weight.detach(), torch.zeros(module.out_features)
+        if module.bias is not None:
+            bias = module.bias.detach()
+        norm = modules[i + 1] if i + 1 < len(modules) else None
+        if isinstance(norm, nn.BatchNorm1d):
+            mean, variance = norm.running_mean, norm.running_var
+            assert mean is not None
+            assert variance is not None
+            gain = norm.weight.detach() / torch.sqrt(variance + norm.eps)
+            weight, bias = weight * gain[:, None], (bias - mean) * gain + norm.bias.detach()
+        layers.append((np.ascontiguousarray(weight.numpy().T), bias.numpy()))
+    return layers
+
+
+def _forward(layers: Layers, x: Float32) -> Float32:
+    """Latents (N, latent)."""
+    for i, (weight, bias) in enumerate(layers):
+        x = x @ weight + bias
+        if i < len(layers) - 1:
+            x = np.maximum(x, np.float32(0.01) * x)
+    return np.ascontiguousarray(x, dtype=np.float32)
+
+
+def _directions(latents: Float32) -> Float32:
+    """Unit vectors (N, latent)."""
+    length = np.sqrt((latents**2).sum(axis=1, keepdims=True))
+    return np.asarray(latents / np.maximum(length, np.float32(1e-6)), dtype=np.float32)

@@ -1,18 +1,28 @@
-"""From curves to the heads' input vector: embedding and side features, standardised."""
+"""From curves to the inputs of the heads: two views, each standardised by itself.
 
-from collections.abc import Mapping, Sequence
+`measured`: side features and period block of what is there. `predicted`: the encoder's output.
+They are never concatenated: noisy measured features would drown the encoder's on short curves
+(specification: science, section 5). Each view has heads of its own; their scores are fused.
+"""
+
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from models.data import CurveSet
 from models.engine import Embedder
-from models.features import SIDE_NAMES, side_features
+from models.features import PERIOD_NAMES, SIDE_NAMES, period_features, side_features
+from models.memo import PeriodMemo
 
 Float64 = NDArray[np.float64]
 Float32 = NDArray[np.float32]
 Int64 = NDArray[np.int64]
+
+MEASURED, PREDICTED = "measured", "predicted"
+MEASURED_NAMES = (*SIDE_NAMES, *PERIOD_NAMES)
 
 CLIP = 5.0
 """Inputs are clipped to this many robust standard deviations."""
@@ -27,9 +37,10 @@ class Scaling:
 
     @classmethod
     def of(cls, raw: Float64) -> "Scaling":
-        """From raw inputs (N, D); NaN stands for missing."""
-        median = np.nanmedian(raw, axis=0)
-        spread = 1.4826 * np.nanmedian(np.abs(raw - median), axis=0)
+        """From raw inputs (N, D); NaN stands for missing, also for an input that no row has."""
+        known = np.where(np.isnan(raw).all(axis=0), 0.0, raw)
+        median = np.nanmedian(known, axis=0)
+        spread = 1.4826 * np.nanmedian(np.abs(known - median), axis=0)
         return cls(median, np.where(spread > 1e-9, spread, 1.0))
 
     def apply(self, raw: Float64) -> Float32:
@@ -52,15 +63,43 @@ class Scaling:
         )
 
 
-def input_names(embedding_names: Sequence[str]) -> list[str]:
-    """Names of the heads' inputs, in order."""
-    return [*(f"predicted_{name}" for name in embedding_names), *SIDE_NAMES]
+@dataclass(frozen=True, slots=True)
+class RawViews:
+    """What the heads see of N curves, before scaling; `views` by name (N, D), NaN = missing."""
+
+    views: Mapping[str, Float64]
+    n_points: Int64
+
+    def take(self, rows: NDArray[np.integer] | NDArray[np.bool_]) -> "RawViews":
+        """These rows of every view."""
+        return RawViews({k: v[rows] for k, v in self.views.items()}, self.n_points[rows])
 
 
-def raw_inputs(
-    embedder: Embedder, offsets: Int64, jd: Float64, mag: Float64, err: Float64
-) -> tuple[Float64, Float32]:
-    """Raw inputs (B, D) and the embedding in them (B, E)."""
-    embedding = embedder.embed(offsets, jd, mag, err)
+def raw_views(
+    embedder: Embedder | None,
+    offsets: Int64,
+    jd: Float64,
+    mag: Float64,
+    err: Float64,
+    memo: PeriodMemo | None = None,
+) -> RawViews:
+    """Views of B ragged curves; without an encoder only the measured one."""
     side = side_features(offsets, jd, mag, err)
-    return np.concatenate([embedding.astype(np.float64), side], axis=1), embedding
+    period = period_features(offsets, jd, mag, err, memo)
+    views = {MEASURED: np.concatenate([side, period], axis=1)}
+    if embedder is not None:
+        views[PREDICTED] = embedder.embed(offsets, jd, mag, err).astype(np.float64)
+    return RawViews(views, np.diff(offsets))
+
+
+def views_of(embedder: Embedder | None, curves: CurveSet) -> RawViews:
+    """Views of a set of curves."""
+    return raw_views(embedder, curves.offsets, curves.time, curves.mag, curves.err)
+
+
+def joined_views(parts: list[RawViews]) -> RawViews:
+    """All rows of several."""
+    return RawViews(
+        {k: np.concatenate([p.views[k] for p in parts]) for k in parts[0].views},
+        np.concatenate([p.n_points for p in parts]),
+    )

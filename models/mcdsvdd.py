@@ -4,8 +4,8 @@ Source: Perez-Carrasco et al. 2023 (arXiv 2308.05011); differences from the publ
 those of the specification (section 11): centres from one pass in evaluation mode, persisted.
 """
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
@@ -20,27 +20,51 @@ Float64 = NDArray[np.float64]
 CENTRE_MARGIN = 0.01
 """Components of a centre nearer to zero than this are pushed away from it."""
 
+CLASSIFIER_DECAY = 1e-2
+
 
 @dataclass(frozen=True, slots=True)
 class HeadConfig:
-    """Body of a head: `inputs` -> widths -> `latent`, batch norm and LeakyReLU between."""
+    """Body of a head: `inputs` -> widths -> `latent`, batch norm and LeakyReLU between.
+
+    `bounded`: the decoder ends in tanh, as the reference's does.
+    """
 
     inputs: int
-    widths: tuple[int, ...] = (256, 128, 64)
-    latent: int = 32
+    widths: tuple[int, ...] = (128, 64)
+    latent: int = 16
+    bounded: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class TrainPlan:
-    """Epochs at most, patience and rates; `seed` decides everything random."""
+    """Epochs at most, patience and rates; `seed` decides everything random.
+
+    `draws`: rows of an epoch, all without. `clip`: largest norm of a gradient. `balanced`:
+    early stopping looks at the mean over classes, not over objects.
+    """
 
     seed: int = 0
-    autoencoder_epochs: int = 15
+    autoencoder_epochs: int = 20
     epochs: int = 40
     patience: int = 8
     batch: int = 512
-    rate: float = 5e-4
+    draws: int | None = None
+    rate: float = 1e-3
     weight_decay: float = 1e-6
+    clip: float | None = 1.0
+    balanced: bool = True
+
+    def with_seed(self, seed: int) -> "TrainPlan":
+        """The same training from another seed."""
+        return replace(self, seed=seed)
+
+
+PARITY = TrainPlan(
+    autoencoder_epochs=200, epochs=200, patience=30, batch=256, rate=5e-4, weight_decay=0.0,
+    clip=None, balanced=False,
+)  # fmt: skip
+"""The reference's training (its settings for `synth_a`)."""
 
 
 class Body(nn.Module):
@@ -71,7 +95,8 @@ class Autoencoder(nn.Module):
         layers: list[nn.Module] = []
         for before, after in pairwise(sizes):
             layers += [nn.Linear(before, after), nn.BatchNorm1d(after), nn.LeakyReLU(0.01)]
-        self.decoder = nn.Sequential(*layers, nn.Linear(sizes[-1], config.inputs))
+        layers.append(nn.Linear(sizes[-1], config.inputs))
+        self.decoder = nn.Sequential(*layers, *([nn.Tanh()] if config.bounded else []))
 
     def forward(self, x: Tensor) -> Tensor:
         """Reconstruction (N, D)."""
@@ -96,109 +121,150 @@ def svdd_loss(latents: Tensor, labels: Tensor, centres: Tensor) -> Tensor:
     return ((latents - centres[labels]) ** 2).sum(1).mean()
 
 
-def fit_mcdsvdd(
-    x: Tensor, y: Tensor, weight: Float64, x_val: Tensor, y_val: Tensor, config: HeadConfig,
-    plan: TrainPlan,
-) -> tuple[Body, Tensor]:  # fmt: skip
-    """Train body and centres (K = labels' maximum + 1); K = 1 is one-class deep SVDD.
+def load_reference(module: nn.Sequential, tensors: Mapping[str, Tensor], prefix: str) -> None:
+    """Fill a body's or decoder's layers from the reference's names; prefix `enc` or `dec`."""
+    linear = [i for i, layer in enumerate(module) if isinstance(layer, nn.Linear)]
+    norms = [i for i, layer in enumerate(module) if isinstance(layer, nn.BatchNorm1d)]
+    names = {f"{prefix}{k}.": f"{i}." for k, i in enumerate(linear, 1)}
+    names |= {f"{prefix}bn{k}.": f"{i}." for k, i in enumerate(norms, 1)}
+    module.load_state_dict(
+        {
+            ours + name.removeprefix(theirs): value
+            for theirs, ours in names.items()
+            for name, value in tensors.items()
+            if name.startswith(theirs)
+        }
+    )
 
-    `weight` (N,): how often each row is drawn. Early stopping on the class-balanced loss of
-    the validation rows.
-    """
+
+@dataclass(frozen=True, slots=True)
+class TrainingRows:
+    """Standardised inputs and labels; `weight` (N,): how often a training row is drawn."""
+
+    x: Tensor
+    y: Tensor
+    weight: Float64
+    x_val: Tensor
+    y_val: Tensor
+
+
+def fit_autoencoder(rows: TrainingRows, config: HeadConfig, plan: TrainPlan) -> Autoencoder:
+    """Train an autoencoder on balanced draws; early stopping on the validation rows."""
     torch.manual_seed(plan.seed)
-    rng = np.random.default_rng(plan.seed)
     auto = Autoencoder(config)
-    _train_autoencoder(auto, x, weight, plan, rng)
-    body, classes = auto.body, int(y.max()) + 1
-    body.eval()
-    with torch.no_grad():
-        centres = class_centres(body(x), y, classes)
 
-    def loss(rows: Tensor) -> Tensor:
-        return svdd_loss(body(x[rows]), y[rows], centres)
+    def loss(drawn: Tensor) -> Tensor:
+        return functional.mse_loss(auto(rows.x[drawn]), rows.x[drawn])
 
     def validate() -> float:
-        with torch.no_grad():
-            own = ((body(x_val) - centres[y_val]) ** 2).sum(1)
-            return _class_balanced(own, y_val)
+        return float(functional.mse_loss(auto(rows.x_val), rows.x_val))
 
-    _train(body, body.parameters(), loss, validate, weight, plan, rng)
+    optimiser = torch.optim.Adam(auto.parameters(), lr=plan.rate)
+    _train(auto, optimiser, loss, validate, rows.weight, plan, plan.autoencoder_epochs)
+    return auto
+
+
+def reconstruction_error(auto: Autoencoder, x: Tensor) -> Tensor:
+    """Sum of squared errors over the inputs (N,): the autoencoder's own score."""
+    with torch.inference_mode():
+        error: Tensor = ((auto(x) - x) ** 2).sum(1)
+        return error
+
+
+def fit_mcdsvdd(
+    rows: TrainingRows, config: HeadConfig, plan: TrainPlan, start: Autoencoder | None = None
+) -> tuple[Body, Tensor]:
+    """Train body and centres (K = labels' maximum + 1); K = 1 is one-class deep SVDD.
+
+    `start`: a trained autoencoder, else one is trained.
+    """
+    auto = start or fit_autoencoder(rows, config, plan)
+    body, classes = Body(config), int(rows.y.max()) + 1
+    body.load_state_dict(auto.body.state_dict())
+    body.eval()
+    with torch.inference_mode():
+        centres = class_centres(body(rows.x), rows.y, classes)
+    centres = centres.clone()
+
+    def loss(drawn: Tensor) -> Tensor:
+        return svdd_loss(body(rows.x[drawn]), rows.y[drawn], centres)
+
+    def validate() -> float:
+        own = ((body(rows.x_val) - centres[rows.y_val]) ** 2).sum(1)
+        return _mean(own, rows.y_val, balanced=plan.balanced)
+
+    torch.manual_seed(plan.seed)
+    optimiser = torch.optim.AdamW(body.parameters(), plan.rate, weight_decay=plan.weight_decay)
+    _train(body, optimiser, loss, validate, rows.weight, plan, plan.epochs)
     return body, centres
 
 
 def fit_classifier(
-    x: Tensor, y: Tensor, weight: Float64, x_val: Tensor, y_val: Tensor, config: HeadConfig,
-    plan: TrainPlan,
-) -> Body:  # fmt: skip
+    rows: TrainingRows, config: HeadConfig, plan: TrainPlan
+) -> tuple[Body, nn.Linear]:
     """A body of the same size, trained to classify; its latent is as good for neighbours."""
     torch.manual_seed(plan.seed)
-    rng = np.random.default_rng(plan.seed)
     body = Body(config)
-    output = nn.Linear(config.latent, int(y.max()) + 1)
+    output = nn.Linear(config.latent, int(rows.y.max()) + 1)
+    whole = nn.Sequential(body, output)
 
-    def loss(rows: Tensor) -> Tensor:
-        return functional.cross_entropy(output(body(x[rows])), y[rows], label_smoothing=0.05)
+    def loss(drawn: Tensor) -> Tensor:
+        return functional.cross_entropy(whole(rows.x[drawn]), rows.y[drawn], label_smoothing=0.05)
 
     def validate() -> float:
-        with torch.no_grad():
-            own = functional.cross_entropy(output(body(x_val)), y_val, reduction="none")
-            return _class_balanced(own, y_val)
+        own = functional.cross_entropy(whole(rows.x_val), rows.y_val, reduction="none")
+        return _mean(own, rows.y_val, balanced=plan.balanced)
 
-    parameters = [*body.parameters(), *output.parameters()]
-    _train(body, iter(parameters), loss, validate, weight, plan, rng, decay=1e-2)
-    return body
+    optimiser = torch.optim.AdamW(whole.parameters(), plan.rate, weight_decay=CLASSIFIER_DECAY)
+    _train(whole, optimiser, loss, validate, rows.weight, plan, plan.epochs)
+    return body, output
 
 
-def _class_balanced(loss: Tensor, y: Tensor) -> float:
-    """Mean over the classes that occur of each one's mean loss."""
+def take_step(module: nn.Module, optimiser: torch.optim.Optimizer, loss: Tensor,
+              clip: float | None) -> float:  # fmt: skip
+    """One step down a loss; returns its value before the step."""
+    optimiser.zero_grad()
+    loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+    if clip is not None:
+        nn.utils.clip_grad_norm_(module.parameters(), clip)
+    optimiser.step()
+    return float(loss.detach())
+
+
+def _mean(loss: Tensor, y: Tensor, *, balanced: bool) -> float:
+    """Mean over objects, or over the classes that occur of each one's mean."""
+    if not balanced:
+        return float(loss.mean())
     return float(np.mean([float(loss[y == k].mean()) for k in sorted(set(y.tolist()))]))
 
 
-def _train_autoencoder(
-    auto: Autoencoder, x: Tensor, weight: Float64, plan: TrainPlan, rng: np.random.Generator
-) -> None:
-    optimiser = torch.optim.Adam(auto.parameters(), lr=plan.rate)
-    auto.train()
-    for _ in range(plan.autoencoder_epochs):
-        for rows in _draws(rng, weight, plan.batch):
-            optimiser.zero_grad()
-            functional.mse_loss(auto(x[rows]), x[rows]).backward()  # type: ignore[no-untyped-call]
-            optimiser.step()
-
-
 def _train(
-    body: Body, parameters: Iterator[nn.Parameter], loss: Callable[[Tensor], Tensor],
-    validate: Callable[[], float],
-    weight: Float64, plan: TrainPlan, rng: np.random.Generator, decay: float | None = None,
+    module: nn.Module, optimiser: torch.optim.Optimizer, loss: Callable[[Tensor], Tensor],
+    validate: Callable[[], float], weight: Float64, plan: TrainPlan, epochs: int,
 ) -> None:  # fmt: skip
     """Epochs of weighted draws with early stopping; the best state is restored."""
-    optimiser = torch.optim.AdamW(
-        parameters, lr=plan.rate, weight_decay=plan.weight_decay if decay is None else decay
-    )
+    rng = np.random.default_rng(plan.seed)
     best, waited = float("inf"), 0
-    state = {name: t.clone() for name, t in body.state_dict().items()}
-    for _ in range(plan.epochs):
-        body.train()
-        for rows in _draws(rng, weight, plan.batch):
-            optimiser.zero_grad()
-            loss(rows).backward()  # type: ignore[no-untyped-call]
-            nn.utils.clip_grad_norm_(body.parameters(), 1.0)
-            optimiser.step()
-        body.eval()
-        value = validate()
+    state = {name: t.clone() for name, t in module.state_dict().items()}
+    for _ in range(epochs):
+        module.train()
+        for drawn in _draws(rng, weight, plan.batch, plan.draws or len(weight)):
+            take_step(module, optimiser, loss(drawn), plan.clip)
+        module.eval()
+        with torch.no_grad():
+            value = validate()
         waited = 0 if value < best else waited + 1
         if value < best:
-            best, state = value, {n: t.clone() for n, t in body.state_dict().items()}
+            best, state = value, {n: t.clone() for n, t in module.state_dict().items()}
         if waited > plan.patience:
             break
-    body.load_state_dict(state)
-    body.eval()
+    module.load_state_dict(state)
+    module.eval()
 
 
-def _draws(rng: np.random.Generator, weight: Float64, batch: int) -> Iterator[Tensor]:
-    """One epoch of weighted draws with replacement, without a short last batch."""
-    rows = rng.choice(len(weight), len(weight), p=weight / weight.sum())
-    for start in range(0, len(rows) - batch + 1, batch):
+def _draws(rng: np.random.Generator, weight: Float64, batch: int, count: int) -> Iterator[Tensor]:
+    """One epoch of weighted draws with replacement; a short last batch is left out."""
+    rows = rng.choice(len(weight), count, p=weight / weight.sum())
+    batch = min(batch, count)
+    for start in range(0, count - batch + 1, batch):
         yield torch.from_numpy(rows[start : start + batch])
-    if len(rows) < batch:
-        yield torch.from_numpy(rows)

@@ -16,11 +16,11 @@ from models.artifact import (
     ArtifactError,
     verify,
 )
-from models.calibration import Calibration, PValues, load_calibration, p_values
+from models.calibration import Calibration, CalibrationError, PValues, load_calibration, p_values
+from models.detector import Detection, Detector
 from models.engine import Embedder
-from models.heads import REASONS, HeadOutput, Heads
-from models.inputs import Scaling, input_names, raw_inputs
-from models.mcdsvdd import HeadConfig
+from models.inputs import PREDICTED, RawViews, raw_views
+from models.memo import PeriodMemo
 from models.weights import load_encoder, read_record, read_tensors
 
 Float64 = NDArray[np.float64]
@@ -73,21 +73,19 @@ class Scorer:
         record = read_record(directory)
         self.name, self.version = str(record["name"]), str(record["version"])
         self.classes: list[str] = list(record["classes"])
-        self.input_names = input_names(record["embedding_names"])
-        tensors = read_tensors(directory / HEADS_FILE)
-        config = record["heads"]
-        self._heads = Heads.from_tensors(
-            HeadConfig(config["inputs"], tuple(config["widths"]), config["latent"]),
-            int(config["seeds"]),
-            tensors,
+        self._detector = Detector.from_tensors(
+            self.classes, record["heads"], read_tensors(directory / HEADS_FILE)
         )
-        self._scaling = Scaling.from_tensors(tensors)
-        self._fusion = Fusion.from_tensors(tensors)
+        self.input_names = self._detector.input_names
         self._embedder = Embedder(load_encoder(directory), _device(device))
         self.window = self._embedder.window
+        self._memo = PeriodMemo()
         self._provisional = load_calibration(directory / PROVISIONAL_FILE)
         packaged = sorted(directory.glob(f"{CALIBRATION_PREFIX}*"))
         loaded = [load_calibration(path) for path in (*packaged, *calibrations)]
+        for found in loaded:
+            if found.model_sha256 not in ("", self.sha256):
+                raise CalibrationError(f"the calibration of {found.survey} is another model's")
         self.calibrations: dict[str, Calibration] = {c.survey: c for c in loaded}
 
     @classmethod
@@ -113,11 +111,34 @@ class Scorer:
         """Score B ragged curves; a row with a value that is not finite gets a NaN score."""
         if len(offsets) - 1 != len(kind):
             raise ValueError("offsets and kind disagree about the number of curves")
-        raw, embedding = raw_inputs(self._embedder, offsets, jd, mag, err)
-        x = self._scaling.apply(raw)
-        out = self._heads(x)
-        finite = np.asarray(np.isfinite(embedding).all(axis=1))
-        return self._scores(raw, x, out, embedding, finite)
+        raw = self.inputs(offsets, jd, mag, err)
+        found = self.detect(raw)
+        embedding = raw.views[PREDICTED].astype(np.float32)
+        # Missing features are normal; a value that is not finite reaches the embedding.
+        finite = np.asarray(np.isfinite(embedding).all(axis=1) & (raw.n_points > 0))
+        return Scores(
+            score=np.where(finite, found.score, np.nan),
+            s1=found.s1,
+            s_input=found.s_input,
+            nearest=found.nearest,
+            second=found.second,
+            distances=found.distances,
+            top_inputs=found.top_inputs,
+            top_values=found.top_values,
+            top_typical=found.top_typical,
+            top_z=found.top_z,
+            neighbours=found.neighbours,
+            neighbour_distances=found.neighbour_distances,
+            embedding=embedding,
+        )
+
+    def inputs(self, offsets: Int64, jd: Float64, mag: Float64, err: Float64) -> RawViews:
+        """What the heads see of B ragged curves."""
+        return raw_views(self._embedder, offsets, jd, mag, err, self._memo)
+
+    def detect(self, raw: RawViews) -> Detection:
+        """The heads alone."""
+        return self._detector(raw)
 
     def p_values(self, survey: str, kind: UInt8, n_points: Int64, scores: Scored) -> PValues:
         """p-values for a survey; provisional ones where it has no calibration."""
@@ -125,61 +146,6 @@ class Scorer:
             self.calibrations.get(survey), self._provisional, kind, n_points, scores.score,
             scores.s_input, scores.nearest,
         )  # fmt: skip
-
-    def _scores(
-        self, raw: Float64, x: Float32, out: HeadOutput, embedding: Float32,
-        finite: NDArray[np.bool_],
-    ) -> Scores:  # fmt: skip
-        top = np.argsort(-np.abs(x), axis=1, kind="stable")[:, :REASONS].astype(np.int32)
-        value = np.nan_to_num(np.take_along_axis(raw, top, axis=1))
-        return Scores(
-            score=np.where(finite, self._fusion(out.channels), np.nan),
-            s1=out.s1,
-            s_input=out.s_input,
-            nearest=out.nearest,
-            second=out.second,
-            distances=out.distances,
-            top_inputs=top,
-            top_values=value,
-            top_typical=self._scaling.median[top],
-            top_z=np.take_along_axis(x, top, axis=1).astype(np.float64),
-            neighbours=out.neighbours,
-            neighbour_distances=out.neighbour_distances,
-            embedding=embedding,
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class Fusion:
-    """Mean of the channels after each is centred and scaled by held-out inliers."""
-
-    median: Float64
-    spread: Float64
-
-    @classmethod
-    def of(cls, channels: Float64) -> "Fusion":
-        """From the channels (N, C) of inliers that no head has seen."""
-        median = np.median(channels, axis=0)
-        spread = 1.4826 * np.median(np.abs(channels - median), axis=0)
-        return cls(median, np.maximum(spread, 1e-6))
-
-    def __call__(self, channels: Float64) -> Float64:
-        """The ranking score (B,)."""
-        return np.asarray(((channels - self.median) / self.spread).mean(axis=1))
-
-    def tensors(self) -> dict[str, torch.Tensor]:
-        """For the artefact."""
-        return {
-            "fusion.median": torch.from_numpy(self.median.copy()),
-            "fusion.spread": torch.from_numpy(self.spread.copy()),
-        }
-
-    @classmethod
-    def from_tensors(cls, tensors: dict[str, torch.Tensor]) -> "Fusion":
-        """From the artefact."""
-        return cls(
-            tensors["fusion.median"].double().numpy(), tensors["fusion.spread"].double().numpy()
-        )
 
 
 def _device(wanted: str) -> str:

@@ -11,6 +11,7 @@ COMMANDS: dict[str, str] = {
     "naive": "worker.commands.bench.naive:naive",
     "visit": "worker.commands.bench.visit:visit",
     "state": "worker.commands.bench.state:state",
+    "score": "worker.commands.bench.score:score",
     "scale": "worker.commands.bench.scale:scale",
 }
 

@@ -12,6 +12,12 @@ COMMANDS = {
     "fetch": "worker.commands.model.fetch:fetch",
     "pretrain": "worker.commands.model.pretrain:pretrain",
     "finetune": "worker.commands.model.finetune:finetune",
+    "fit": "worker.commands.model.fit:fit",
+    "score": "worker.commands.model.score:score",
+    "calibrate": "worker.commands.model.calibrate:calibrate",
+    "evaluate": "worker.commands.model.evaluate:evaluate",
+    "drift": "worker.commands.model.drift:drift",
+    "compare": "worker.commands.model.compare:compare",
 }
 
 

@@ -1,0 +1,156 @@
+"""The recipe: how a detector is trained. The packaged artefact and the evaluation both use it.
+
+Per view, MCDSVDD and classifier bodies of several seeds; every epoch draws whole curves and
+random short pieces; classes are merged by group and drawn equally often (capped).
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from models.data import CurveSet, random_pieces
+from models.detector import Detector
+from models.engine import Embedder
+from models.fusion import NODES, Fusion, channel_weights
+from models.heads import ViewHeads
+from models.inputs import PREDICTED, RawViews, Scaling, views_of
+from models.mcdsvdd import (
+    Body,
+    HeadConfig,
+    TrainingRows,
+    TrainPlan,
+    fit_autoencoder,
+    fit_classifier,
+    fit_mcdsvdd,
+)
+
+Float64 = NDArray[np.float64]
+Int64 = NDArray[np.int64]
+
+PIECE_POINTS = (5, 120)
+CAP = 20.0
+"""A class is drawn at most this many times more often than its share."""
+
+REFERENCE_ROWS = 1800
+"""Training objects that neighbours are looked for among, over all classes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """`seeds`: bodies of each kind per view. `pieces`: short pieces per curve in the pool.
+
+    `predicted_share` (nodes,): weight of the predicted view at fusion's lengths.
+    """
+
+    seeds: int = 2
+    pieces: int = 2
+    widths: tuple[int, ...] = (128, 64)
+    latent: int = 16
+    plan: TrainPlan = field(default_factory=lambda: TrainPlan(draws=8192))
+    predicted_share: tuple[float, ...] = (0.5, 0.5, 0.55, 0.5, 0.45, 0.35, 0.2)
+
+
+@dataclass(frozen=True, slots=True)
+class LabelledViews:
+    """Views of N curves, their class (N,) by index and how often each is drawn (N,)."""
+
+    raw: RawViews
+    y: Int64
+    weight: Float64
+
+
+def training_views(
+    embedder: Embedder | None, curves: CurveSet, recipe: Recipe, seed: int
+) -> list[RawViews]:
+    """Views of whole curves and of random pieces of each, one entry per pass over the curves."""
+    rng = np.random.default_rng(seed)
+    pieces = [random_pieces(rng, curves, *PIECE_POINTS) for _ in range(recipe.pieces)]
+    return [views_of(embedder, part) for part in (curves, *pieces)]
+
+
+def fit_detector(
+    fit: LabelledViews, val: LabelledViews, classes: Sequence[str], recipe: Recipe, seed: int
+) -> Detector:
+    """Train heads on `fit`, stop and fuse by `val`; the same seed gives the same detector."""
+    configs, heads, shares = {}, {}, []
+    for name, raw in fit.raw.views.items():
+        config = HeadConfig(raw.shape[1], recipe.widths, recipe.latent)
+        configs[name] = config
+        heads[name] = _fit_view(name, fit, val, config, recipe, seed)
+        shares.append((_share(name, fit.raw.views, recipe), heads[name].channels))
+    channels = [heads[name](raw).channels for name, raw in val.raw.views.items()]
+    fusion = Fusion.of(np.concatenate(channels, axis=1), val.raw.n_points, channel_weights(shares))
+    return Detector(classes, configs, heads, fusion)
+
+
+def _share(name: str, views: Mapping[str, Float64], recipe: Recipe) -> Float64:
+    if len(views) == 1:
+        return np.ones(len(NODES))
+    share = np.array(recipe.predicted_share)
+    return share if name == PREDICTED else 1.0 - share
+
+
+def _fit_view(
+    name: str, fit: LabelledViews, val: LabelledViews, config: HeadConfig, recipe: Recipe, seed: int
+) -> ViewHeads:
+    scaling = Scaling.of(fit.raw.views[name])
+    x, x_val = (torch.from_numpy(scaling.apply(part.raw.views[name])) for part in (fit, val))
+    rows = TrainingRows(x, torch.from_numpy(fit.y), fit.weight, x_val, torch.from_numpy(val.y))
+    chosen = reference_rows(np.random.default_rng(seed), fit)
+    svdd: list[Body] = []
+    classifiers: list[Body] = []
+    centres = None
+    for number in range(recipe.seeds):
+        plan = recipe.plan.with_seed(1000 * seed + number)
+        body, found = fit_mcdsvdd(rows, config, plan, fit_autoencoder(rows, config, plan))
+        centres = found if centres is None else centres
+        svdd.append(body)
+        classifiers.append(fit_classifier(rows, config, plan)[0])
+    assert centres is not None
+    return ViewHeads(scaling, svdd, classifiers, centres, rows.x[chosen], rows.y[chosen])
+
+
+def reference_rows(rng: np.random.Generator, fit: LabelledViews) -> Int64:
+    """Rows that neighbours are looked for among: as many of each class."""
+    labels = np.unique(fit.y)
+    chosen = []
+    for label in labels.tolist():
+        rows = np.flatnonzero((fit.y == label) & (fit.weight > 0))
+        share = fit.weight[rows] / fit.weight[rows].sum()
+        size = min(REFERENCE_ROWS // len(labels), len(rows))
+        chosen.append(rng.choice(rows, size, replace=False, p=share))
+    return np.sort(np.concatenate(chosen))
+
+
+def draw_weights(group: NDArray[np.str_], survey: NDArray[np.str_]) -> Float64:
+    """Classes equally often (capped), surveys within a class by the root of their size."""
+    weight = np.zeros(len(group))
+    names, sizes = np.unique(group, return_counts=True)
+    for name, size in zip(names, sizes.tolist(), strict=True):
+        rows = np.flatnonzero(group == name)
+        _, inverse, counts = np.unique(survey[rows], return_inverse=True, return_counts=True)
+        share = 1.0 / np.sqrt(counts[inverse])
+        weight[rows] = min(1.0, CAP * size / sizes.max()) * share / share.sum()
+    return weight
+
+
+def labelled(passes: Sequence[RawViews], rows: Int64, y: Int64, weight: Float64) -> LabelledViews:
+    """These rows of every pass; `y`, `weight` (N,) of the curves.
+
+    Whole curves are drawn as often as all their pieces together.
+    """
+    pieces = len(passes) - 1
+    raw = [part.take(rows) for part in passes]
+    factors = [float(max(pieces, 1)), *([1.0] * pieces)]
+    joined = RawViews(
+        {k: np.concatenate([p.views[k] for p in raw]) for k in raw[0].views},
+        np.concatenate([p.n_points for p in raw]),
+    )
+    return LabelledViews(
+        joined,
+        np.tile(y[rows], len(passes)),
+        np.concatenate([factor * weight[rows] for factor in factors]),
+    )

@@ -1,0 +1,78 @@
+"""Checks of a trained detector that fail the fit, not the night (specification: mcdsvdd, 11.6)."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.detector import Detector
+from models.inputs import MEASURED, RawViews
+from models.recipe import LabelledViews
+
+Float64 = NDArray[np.float64]
+Int64 = NDArray[np.int64]
+
+
+class FitError(ValueError):
+    """Training data that can't make a model, or a model that failed a check."""
+
+
+LIMITS = {
+    "separation": 1.0,  # typical gap of neighbouring centres, in distances within classes
+    "latent_std": 1e-3,  # a constant map
+    "residual_rank": 2.0,  # prototype collapse
+    "latent_rank": 1.5,
+    "accuracy_gain": 0.1,  # nearest-centre accuracy above the largest class's share
+    "batch_agreement": -1e-5,  # alone against in a batch
+}
+"""Smallest value of each check."""
+
+
+def check_detector(detector: Detector, held_out: LabelledViews) -> dict[str, float]:
+    """Measure a detector on inliers that trained no weight; FitError names what is wrong."""
+    found = measures(detector, held_out)
+    failed = [f"{name} {found[name]:.3g} < {limit}" for name, limit in LIMITS.items()
+              if not found[name] >= limit]  # fmt: skip
+    if failed:
+        raise FitError("sanity checks failed: " + ", ".join(failed))
+    if not _survives_bad_input(detector):
+        raise FitError("sanity checks failed: an empty or constant curve has no finite score")
+    return {name: round(value, 6) for name, value in found.items()}
+
+
+def measures(detector: Detector, held_out: LabelledViews) -> dict[str, float]:
+    """The numbers behind the checks."""
+    heads = detector.heads[MEASURED]
+    latents = heads.latents(held_out.raw.views[MEASURED], 0)
+    centres = heads.centres.numpy().astype(np.float64)
+    residual = latents - centres[held_out.y]
+    gaps = np.sqrt(((centres[:, None] - centres) ** 2).sum(-1))
+    np.fill_diagonal(gaps, np.inf)
+    within = np.median(np.sqrt((residual**2).sum(axis=1)))
+    share = np.bincount(held_out.y).max() / len(held_out.y)
+    detection = detector(held_out.raw)
+    alone = np.array([detector(held_out.raw.take(np.array([row]))).score[0] for row in range(5)])
+    return {
+        "separation": float(np.median(gaps.min(axis=1)) / within),
+        "latent_std": float(latents.std(axis=0).mean()),
+        "residual_rank": _effective_rank(residual),
+        "latent_rank": _effective_rank(latents - latents.mean(axis=0)),
+        "accuracy_gain": float((detection.nearest == held_out.y).mean() - share),
+        "batch_agreement": -float(np.abs(alone - detection.score[:5]).max()),
+    }
+
+
+def _effective_rank(centred: Float64) -> float:
+    """Exponential of the entropy of the spectrum (Roy and Vetterli 2007)."""
+    values = np.linalg.svd(centred, compute_uv=False) ** 2
+    share = values / values.sum()
+    share = share[share > 0]
+    return float(np.exp(-(share * np.log(share)).sum()))
+
+
+def _survives_bad_input(detector: Detector) -> bool:
+    """All-zero and all-missing inputs get a score."""
+    views = {}
+    for name, config in detector.config.items():
+        zero, missing = np.zeros((1, config.inputs)), np.full((1, config.inputs), np.nan)
+        views[name] = np.concatenate([zero, missing])
+    found = detector(RawViews(views, np.array([1, 1])))
+    return bool(np.isfinite(found.score).all())

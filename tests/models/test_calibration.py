@@ -1,0 +1,152 @@
+"""Calibration: exactness, bins, tail, fall-backs, files; a stream's own set and its drift."""
+
+import hashlib
+
+import numpy as np
+import pytest
+
+from models.calibration import (
+    EDGES,
+    CalibrationError,
+    ReferenceSet,
+    conformal_p,
+    load_calibration,
+    p_values,
+    save_calibration,
+)
+from models.drift import compare_scores, night_drift, one_per_object, spearman, stream_scores
+
+RNG = np.random.default_rng(8)
+
+
+def a_set(tmp_path, count=3000, survey="here", seed=1, kinds=(0, 1)):
+    rng = np.random.default_rng(seed)
+    n = np.exp(rng.uniform(np.log(5), np.log(400), count)).astype(np.int64)
+    kind = rng.choice(np.array(kinds, dtype=np.uint8), count)
+    score = rng.normal(size=count) + 3.0 / np.sqrt(n)
+    path = tmp_path / f"{survey}.safetensors"
+    nearest = rng.integers(0, 3, count).astype(np.int32)
+    save_calibration(path, survey, kind, n, score, score**2, nearest)
+    return load_calibration(path), n, kind, score, nearest
+
+
+def test_p_is_the_share_of_inliers_at_least_as_strange():
+    got = conformal_p(np.array([1.0, 2.0, 3.0]), np.array([0.0, 2.0, 9.0]))
+    np.testing.assert_allclose(got, [1.0, 0.75, 0.25])
+
+
+def test_unseen_inliers_are_flagged_at_their_nominal_rate_at_every_length(tmp_path):
+    calibration, *_ = a_set(tmp_path, 40_000)
+    _, n, kind, score, nearest = a_set(tmp_path, 40_000, seed=2)
+    found = p_values(calibration, calibration, kind, n, score, score**2, nearest)
+    bins = np.searchsorted(EDGES, n, side="right")
+    for b in np.unique(bins):
+        assert 0.007 < (found.p[bins == b] <= 0.01).mean() < 0.015
+    assert np.isnan(found.p_provisional).all()
+    assert (found.n_cal > 1000).all()
+
+
+def test_without_a_calibration_p_is_provisional(tmp_path):
+    provisional, n, kind, score, nearest = a_set(tmp_path)
+    found = p_values(None, provisional, kind, n, score, score**2, nearest)
+    assert np.isnan(found.p).all()
+    assert np.isnan(found.p_input).all()
+    assert np.isfinite(found.p_provisional).all()
+    assert found.calibration_sha256 == [None] * len(n)
+
+
+def test_a_kind_with_too_few_objects_is_not_calibrated(tmp_path):
+    small, n, kind, score, nearest = a_set(tmp_path, 900)
+    found = p_values(small, small, kind, n, score, score**2, nearest)
+    assert small.kinds == []
+    assert np.isnan(found.p).all()
+
+
+def test_empty_batches_are_fine(tmp_path):
+    calibration, *_ = a_set(tmp_path)
+    none = np.zeros(0)
+    for c in (calibration, None):
+        found = p_values(c, calibration, none.astype(np.uint8), none.astype(np.int64), none, none,
+                         none.astype(np.int32))  # fmt: skip
+        assert len(found.p) == 0
+
+
+def test_the_tail_goes_beyond_the_set_and_is_flagged():
+    scores = np.random.default_rng(3).exponential(size=4000)
+    reference = ReferenceSet(scores)
+    p, far = reference.p(np.array([1.0, 15.0, 30.0]))
+    assert far.tolist() == [False, True, True]
+    assert p[1] == pytest.approx(np.exp(-15), rel=50)
+    assert p[2] <= p[1] < p[0]
+
+
+def test_p_never_grows_with_the_score():
+    reference = ReferenceSet(np.random.default_rng(3).normal(size=1000) ** 3)
+    p, _ = reference.p(np.linspace(-5, 60, 4000))
+    assert (np.diff(p) <= 1e-12).all()
+
+
+@pytest.mark.parametrize("content", [b"", b"nonsense"])
+def test_a_broken_file_is_refused(tmp_path, content):
+    path = tmp_path / "x.safetensors"
+    path.write_bytes(content)
+    with pytest.raises(CalibrationError):
+        load_calibration(path)
+
+
+def test_the_digest_is_that_of_the_file(tmp_path):
+    calibration, *_ = a_set(tmp_path)
+    content = (tmp_path / "here.safetensors").read_bytes()
+    assert calibration.sha256 == hashlib.sha256(content).hexdigest()
+
+
+def alert(number, candid, **more):
+    return {
+        "survey": "ZTF", "objectId": f"o{number}", "candid": candid, "model_sha256": "m",
+        "score": float(number % 97), "s_input": 1.0, "nearest_class": "RRL", "n_points": 20,
+        "magnitude_kind": "apparent", "p": None, "curve_hash": 1, "outcome": "withheld.below",
+        **more,
+    }  # fmt: skip
+
+
+def test_one_alert_counts_per_object_whatever_the_order():
+    records = [alert(number % 10, number) for number in range(100)]
+    chosen = {r["objectId"]: r["candid"] for r in one_per_object(records)}
+    assert len(chosen) == 10
+    assert chosen == {r["objectId"]: r["candid"] for r in one_per_object(reversed(records))}
+    smallest = min(range(3, 100, 10), key=lambda c: hashlib.md5(str(c).encode()).hexdigest())
+    assert chosen["o3"] == smallest
+
+
+def test_a_stream_needs_a_thousand_objects_of_this_model():
+    records = [alert(number, number) for number in range(1000)]
+    found = stream_scores(records, "ZTF", "m", ["LPV", "RRL"])
+    assert len(found.score) == 1000
+    assert set(found.nearest.tolist()) == {1}
+    for wrong in (records[:999], [{**r, "model_sha256": "other"} for r in records],
+                  [{**r, "survey": "LSST"} for r in records]):  # fmt: skip
+        with pytest.raises(CalibrationError, match="1000"):
+            stream_scores(wrong, "ZTF", "m", ["LPV", "RRL"])
+
+
+def test_drift_sees_a_shift():
+    steady = [alert(i, i, p=(i + 0.5) / 5000) for i in range(5000)]
+    shifted = [alert(i, i, p=((i + 0.5) / 5000) ** 2) for i in range(5000)]
+    assert abs(night_drift("20260101", steady).sigma) < 1
+    assert night_drift("20260101", shifted).sigma > 3
+    assert night_drift("20260101", [alert(1, 1)]) is None
+    assert sum(night_drift("20260101", steady).histogram) == 5000
+
+
+def test_comparing_models_needs_equal_curves():
+    a = [alert(i, i, score=float(i)) for i in range(300)]
+    b = [alert(i, i, score=float(-i), curve_hash=1 if i < 200 else 2) for i in range(300)]
+    found = compare_scores(a, b)
+    assert found["compared"] == 200
+    assert found["spearman"] == pytest.approx(-1.0)
+    assert compare_scores(a, a)["top100_shared"] == 100
+
+
+def test_spearman_shares_ranks_of_ties():
+    assert spearman(np.array([1.0, 1.0, 2.0]), np.array([1.0, 1.0, 5.0])) == pytest.approx(1.0)
+    assert np.isnan(spearman(np.ones(3), np.arange(3.0)))

@@ -1,0 +1,128 @@
+"""A detector trained on simulated curves: rows, batches, seeds, bad input, saving, checks."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from models.detector import Detector
+from models.fusion import NODES, Fusion, channel_weights
+from models.inputs import MEASURED, RawViews, Scaling, views_of
+from models.mcdsvdd import TrainPlan
+from models.neighbours import as_columns, nearest
+from models.recipe import Recipe, draw_weights, fit_detector, labelled, training_views
+from models.sanity import FitError, check_detector
+from models.simulate import simulate_curves
+
+CLASSES = ("LPV", "RRL", "SN")
+RECIPE = Recipe(seeds=1, pieces=1, plan=TrainPlan(draws=2048, epochs=12, autoencoder_epochs=4))
+
+
+def labelled_curves(seed, count):
+    curves = simulate_curves(seed, count, CLASSES, min_points=12)
+    passes = training_views(None, curves, RECIPE, seed)
+    y = np.searchsorted(CLASSES, curves.group)
+    weight = draw_weights(curves.group, curves.survey)
+    return curves, labelled(passes, np.arange(len(curves)), y, weight)
+
+
+@pytest.fixture(scope="module")
+def parts():
+    torch.set_num_threads(1)
+    return labelled_curves(1, 450), labelled_curves(2, 240)
+
+
+@pytest.fixture(scope="module")
+def detector(parts):
+    return fit_detector(parts[0][1], parts[1][1], CLASSES, RECIPE, 0)
+
+
+@pytest.fixture(scope="module")
+def views():
+    return views_of(None, simulate_curves(3, 60))
+
+
+def test_a_row_equals_itself_alone(detector, views):
+    together = detector(views)
+    for row in range(0, 60, 7):
+        alone = detector(views.take(np.array([row])))
+        np.testing.assert_allclose(alone.score[0], together.score[row], atol=1e-5)
+        np.testing.assert_allclose(alone.s1[0], together.s1[row], rtol=1e-4, atol=1e-7)
+        assert alone.nearest[0] == together.nearest[row]
+
+
+def test_an_empty_batch_has_no_rows(detector, views):
+    found = detector(views.take(np.array([], dtype=np.int64)))
+    assert found.score.shape == (0,)
+    assert found.distances.shape == (0, len(CLASSES))
+    assert found.top_inputs.shape == (0, 3)
+    assert found.neighbours.shape == (0, 5)
+
+
+def test_the_same_seed_gives_the_same_detector(detector, parts, views):
+    again = fit_detector(parts[0][1], parts[1][1], CLASSES, RECIPE, 0)
+    np.testing.assert_array_equal(again(views).score, detector(views).score)
+    other = fit_detector(parts[0][1], parts[1][1], CLASSES, RECIPE, 1)
+    assert np.abs(other(views).score - detector(views).score).max() > 1e-3
+
+
+def test_saving_changes_nothing(detector, views):
+    loaded = Detector.from_tensors(CLASSES, detector.record(), detector.tensors())
+    np.testing.assert_allclose(loaded(views).score, detector(views).score, atol=1e-6)
+    np.testing.assert_array_equal(loaded(views).nearest, detector(views).nearest)
+
+
+def test_nothing_of_the_survey_enters_the_score(detector, parts):
+    curves = parts[1][0]
+    moved = replace(curves, mag=curves.mag + 3.0, time=curves.time - 1234.0)
+    before, after = (detector(views_of(None, c)).score for c in (curves, moved))
+    np.testing.assert_allclose(after, before, atol=2e-3)
+
+
+def test_missing_and_constant_inputs_have_a_finite_score(detector):
+    inputs = detector.config[MEASURED].inputs
+    raw = np.stack([np.zeros(inputs), np.full(inputs, np.nan)])
+    assert np.isfinite(detector(RawViews({MEASURED: raw}, np.array([1, 5]))).score).all()
+
+
+def test_an_unknown_class_of_curve_is_stranger_than_inliers(detector):
+    inliers = detector(views_of(None, simulate_curves(5, 150, CLASSES[:2], min_points=45))).score
+    odd = simulate_curves(6, 40, ("two-state binary", "winking pair"), min_points=45)
+    assert np.median(detector(views_of(None, odd)).score) > np.quantile(inliers, 0.8)
+
+
+def test_sanity_checks_pass_and_fail(detector, parts):
+    held_out = parts[1][1]
+    found = check_detector(detector, held_out)
+    assert found["separation"] > 1
+    shuffled = replace(held_out, y=np.random.default_rng(0).permutation(held_out.y))
+    with pytest.raises(FitError, match=r"separation|accuracy"):
+        check_detector(detector, shuffled)
+
+
+def test_nearest_agrees_with_brute_force():
+    rng = np.random.default_rng(4)
+    x, r = (rng.normal(size=(n, 6)).astype(np.float32) for n in (20, 90))
+    distance, index = nearest(x, as_columns(r), 5)
+    full = np.sqrt(((x[:, None] - r) ** 2).sum(-1))
+    np.testing.assert_array_equal(index, np.argsort(full, axis=1)[:, :5])
+    np.testing.assert_allclose(distance, np.sort(full, axis=1)[:, :5], rtol=1e-5)
+
+
+def test_scaling_ignores_missing_values():
+    raw = np.array([[1.0, np.nan], [2.0, np.nan], [3.0, np.nan]])
+    scaling = Scaling.of(raw)
+    np.testing.assert_array_equal(scaling.apply(raw)[:, 1], 0.0)
+    assert scaling.apply(np.array([[1e9, 0.0]]))[0, 0] == 5.0
+
+
+def test_fusion_makes_inliers_alike_at_every_length():
+    rng = np.random.default_rng(5)
+    n = np.exp(rng.uniform(np.log(5), np.log(300), 6000)).astype(np.int64)
+    channels = rng.normal(size=(6000, 2)) * (1 + 5 / n[:, None]) - np.log(n)[:, None]
+    weight = channel_weights([(np.ones(len(NODES)), 1), (np.ones(len(NODES)), 1)])
+    score = Fusion.of(channels, n, weight)(channels, n)
+    short, long = score[n < 12], score[n > 150]
+    assert abs(np.median(short) - np.median(long)) < 0.3
+    assert 0.6 < short.std() / long.std() < 1.6
