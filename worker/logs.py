@@ -6,7 +6,6 @@ import os
 import re
 import sys
 import threading
-import time
 from datetime import UTC, datetime
 from typing import Literal
 
@@ -17,7 +16,7 @@ CONTEXT_KEYS = (
 )  # fmt: skip
 """Keys that a call may add with `extra=`; never a payload, never a secret."""
 
-BURST = 5
+BURST = 20
 PERIOD_S = 10.0
 """Of each event this many lines pass in a period; the next that passes says how many did not."""
 
@@ -94,12 +93,14 @@ def configure(log_format: LogFormat, level: int = logging.INFO) -> None:
     root.setLevel(level)
 
 
-def remind(logger: logging.Logger, message: str, every_s: float = 60.0) -> None:
-    """Warn now and again and again, from a thread of its own, while the process lives."""
+def remind(logger: logging.Logger, message: str, every_s: float = 60.0) -> threading.Event:
+    """Warn now and again and again, from a thread of its own, until the event is set."""
+    enough = threading.Event()
 
     def repeat() -> None:
-        while True:
+        logger.warning(message)
+        while not enough.wait(every_s):
             logger.warning(message)
-            time.sleep(every_s)
 
     threading.Thread(target=repeat, name="reminder", daemon=True).start()
+    return enough

@@ -3,7 +3,16 @@ import logging
 
 import pytest
 
-from worker.logs import BURST, PERIOD_S, JsonFormatter, RateLimit, TextFormatter, without_secrets
+from tests.processes import wait_until
+from worker.logs import (
+    BURST,
+    PERIOD_S,
+    JsonFormatter,
+    RateLimit,
+    TextFormatter,
+    remind,
+    without_secrets,
+)
 
 
 def record(message, *arguments, created=0.0, **extra):
@@ -49,9 +58,16 @@ def test_secrets_are_masked(text, clean):
 
 def test_each_event_has_a_rate_of_its_own():
     limit = RateLimit()
-    passed = [limit.filter(record("waiting %d s", n, created=n / 10)) for n in range(20)]
-    assert passed == [True] * BURST + [False] * (20 - BURST)
+    count = BURST + 15
+    passed = [limit.filter(record("waiting %d s", n, created=n / 10)) for n in range(count)]
+    assert passed == [True] * BURST + [False] * 15
     assert limit.filter(record("another event", created=2.0))
     later = record("waiting %d s", 1, created=PERIOD_S + 1)
     assert limit.filter(later)
-    assert later.suppressed == 20 - BURST
+    assert later.suppressed == 15
+
+
+def test_a_reminder_comes_again(caplog):
+    enough = remind(logging.getLogger("reminded"), "still so", every_s=0.01)
+    wait_until(lambda: caplog.text.count("still so") > 1, 10, "a second reminder")
+    enough.set()

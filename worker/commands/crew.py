@@ -58,11 +58,13 @@ def _start(
 
 
 def _code_of(member: subprocess.Popen[bytes], deadline_s: float) -> int:
-    """How a worker ended; a signal counts as the shell counts it."""
+    """How a worker ended; a signal counts as the shell counts it, our TERM as a drain."""
     try:
         code = member.wait(deadline_s)
     except subprocess.TimeoutExpired:
         member.kill()
         member.wait()
         return int(ExitCode.TEMPORARY)
+    if code == -signal.SIGTERM:
+        return int(ExitCode.OK)  # it had not begun, so there was nothing to drain
     return code if code >= 0 else 128 - code
