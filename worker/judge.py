@@ -24,6 +24,9 @@ SCORE_BUDGET = 0.8
 INPUT_BUDGET = 0.2
 """Share of the alarm budget that the input-space alarm spends."""
 
+MAX_EMISSIONS = 32
+"""Earlier emissions that an alert carries."""
+
 RECENT = 1000
 """Committed alerts per magnitude kind that the provisional rule looks back on."""
 
@@ -90,6 +93,30 @@ def judge(
     _withhold_repeats(outcome, object_id, candid, jd, effective_p(pvalues), claims, policy)
     emitted_by[outcome != "emitted"] = EmittedBy.NONE
     return Judgement(outcome=outcome.tolist(), emitted_by=emitted_by)
+
+
+def with_own_batch(
+    claims: Claims,
+    judgement: Judgement,
+    object_id: Sequence[str],
+    candid: Sequence[int],
+    jd: Float64,
+    p: Float64,
+) -> Claims:
+    """The claims, each row also knowing its object's emissions of smaller jd in this batch.
+
+    So what an alert says of earlier emissions doesn't depend on where batches end.
+    """
+    own: dict[str, list[Emission]] = {}
+    for row in np.flatnonzero(np.array(judgement.outcome) == "emitted").tolist():
+        emission = Emission(int(candid[row]), float(jd[row]), float(p[row]))
+        own.setdefault(object_id[row], []).append(emission)
+    emissions = list(claims.emissions)
+    for row in np.flatnonzero(np.isin(object_id, list(own))).tolist() if own else ():
+        known = {e.candid: e for e in emissions[row]}
+        known |= {e.candid: e for e in own[object_id[row]] if e.jd < jd[row]}
+        emissions[row] = sorted(known.values(), key=lambda e: e.jd)[-MAX_EMISSIONS:]
+    return Claims(first=claims.first, emissions=emissions)
 
 
 def effective_p(pvalues: PValues) -> Float64:

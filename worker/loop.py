@@ -12,7 +12,7 @@ import numpy as np
 
 from worker.cuts import judge_packets
 from worker.errors import BatchAbortedError, ConfigError
-from worker.judge import RecentScores, effective_p, judge
+from worker.judge import RecentScores, effective_p, judge, with_own_batch
 from worker.ledger import ledger_record
 from worker.metrics import Metrics
 from worker.outcome import Outcomes, partition_of, settle, unscorable
@@ -146,7 +146,7 @@ class Loop:
         windows, short = self._cut(packets, curves, rows, self._rules.window)
         scores, pvalues = self._score(windows)
         claims = self._claimed(records, packets, windows, scores)
-        judgement = self._judged(packets, windows, scores, pvalues, claims)
+        judgement, claims = self._judged(packets, windows, scores, pvalues, claims)
         scored = ScoredBatch(
             records, packets, curves, windows, scores, pvalues, claims, judgement
         )  # fmt: skip
@@ -190,20 +190,23 @@ class Loop:
         scores: Scores,
         pvalues: PValues,
         claims: Claims,
-    ) -> Judgement:
+    ) -> tuple[Judgement, Claims]:
         rows = windows.packet
         names = [packets.object_id[row] for row in rows.tolist()]
-        return judge(
+        candids, jds = packets.candid[rows].tolist(), packets.jd[rows]
+        verdict = judge(
             windows,
             names,
-            packets.candid[rows].tolist(),
-            packets.jd[rows],
+            candids,
+            jds,
             scores,
             pvalues,
             claims,
             self._recent,
             self._rules.emission,
         )
+        p = effective_p(pvalues)
+        return verdict, with_own_batch(claims, verdict, names, candids, jds, p)
 
     def _messages(
         self, batch: ScoredBatch, dead: Sequence[DeadLetter], outcomes: Outcomes

@@ -131,3 +131,18 @@ def test_skyportal_finds_what_it_expects(wire):
             assert 23.9 - 2.5 * math.log10(flux) == pytest.approx(point["magpsf"], abs=1e-6)
             assert 1.0857362 * error / flux == pytest.approx(point["sigmapsf"], rel=1e-5)
             assert (point["psfFlux"] > 0) == (point["isdiffpos"] == "t")
+
+
+def test_an_object_is_sent_again_only_when_it_became_stranger(wire):
+    """And its message carries what was sent before."""
+    sent = sorted(wire.alerts.values(), key=lambda alert: alert["candidate"]["jd"])
+    before, repeated = {}, 0
+    for alert in sent:
+        earlier = before.setdefault(alert["objectId"], [])
+        told = alert["anomaly"]["emissions"]
+        assert [emission["candid"] for emission in told] == [e["candid"] for e in earlier]
+        if told:
+            repeated += 1
+            assert alert["anomaly"]["p"] <= 0.5 * min(emission["p"] for emission in told)
+        earlier.append({"candid": alert["candid"]})
+    assert repeated  # the night holds an object that rose

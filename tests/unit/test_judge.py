@@ -3,7 +3,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pytest
 
-from worker.judge import EmissionPolicy, RecentScores, effective_p, judge
+from worker.judge import EmissionPolicy, RecentScores, effective_p, judge, with_own_batch
 from worker.types import Claims, Emission, EmittedBy, MagnitudeKind, WindowBatch
 
 
@@ -113,6 +113,18 @@ def test_an_object_is_emitted_again_only_at_half_of_its_smallest_p(earlier_p, ea
 def test_emissions_inside_a_batch_count_by_jd_and_not_by_row():
     verdict = decide([0.001, 0.002, 0.0009], names=["A", "A", "A"], jd=[2, 1, 3])
     assert verdict.outcome == ["emitted", "emitted", "withheld.repeated"]
+
+
+def test_an_alert_knows_the_earlier_emissions_of_its_own_batch():
+    names, jd, p = ["A", "B", "A", "A"], [1.0, 2.0, 3.0, 0.5], [0.002, 0.001, 0.0009, 0.5]
+    old = Emission(candid=77, jd=-3.0, p=0.01)
+    given = Claims(np.ones(4, bool), [[old], (), [old], [old]])
+    verdict = decide(p, names=names, jd=jd, emissions=given.emissions)
+    assert verdict.outcome == ["emitted", "emitted", "emitted", "withheld.below"]
+    claims = with_own_batch(given, verdict, names, range(4), np.array(jd), np.array(p))
+    assert list(claims.emissions) == [[old], [], [old, Emission(0, 1.0, 0.002)], [old]]
+    again = with_own_batch(claims, verdict, names, range(4), np.array(jd), np.array(p))
+    assert list(again.emissions) == list(claims.emissions)
 
 
 def test_an_uncalibrated_survey_emits_the_two_strangest_of_window_and_batch():
