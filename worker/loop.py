@@ -152,9 +152,10 @@ class Loop:
         )  # fmt: skip
         outcomes = settle(scored, merged.dead, fates, short, fresh, self._rules.longitude)
         if outcomes:
-            self._stop_on_dead_letters(outcomes)
+            watch = self._watched(outcomes)
             dead = [letter for letter in merged.dead if fresh[letter.record]]
             self._commit(self._encode(scored, dead, outcomes), _offsets_of(records, fresh))
+            self._dead_letter_watch = watch
         self._account(scored, outcomes)
 
     def _scored(self, windows: WindowBatch) -> tuple[Scores, PValues]:
@@ -221,9 +222,12 @@ class Loop:
             self._encoder.ledger(content),
         ]
 
-    def _stop_on_dead_letters(self, outcomes: Outcomes) -> None:
-        """Raise ConfigError when too much of the stream can't be read; nothing is committed."""
-        watch = self._dead_letter_watch
+    def _watched(self, outcomes: Outcomes) -> deque[bool]:
+        """The watch with this batch, kept once it is committed: an aborted one comes again.
+
+        Raises ConfigError when too much of the stream can't be read.
+        """
+        watch = self._dead_letter_watch.copy()
         watch.extend(outcome.startswith("dead_letter") for outcome in outcomes.outcome)
         count, share = sum(watch), self._rules.max_dead_letter_share
         if count >= TOLERATED_DEAD_LETTERS and count > share * len(watch):
@@ -232,6 +236,7 @@ class Loop:
                 f"{count} of the last {len(watch)} records are dead letters (most: "
                 f"{worst.most_common(1)[0][0]}); to pass, set dead_letters.max_share = 1"
             )
+        return watch
 
     def _account(self, batch: ScoredBatch, outcomes: Outcomes) -> None:
         """After the commit: remember emissions, count, observe latency."""

@@ -4,6 +4,7 @@ import os
 import time
 
 import pytest
+from confluent_kafka import KafkaException
 from confluent_kafka import TopicPartition as Position
 from confluent_kafka.admin import AdminClient
 
@@ -99,6 +100,23 @@ class TestFencing:
         broker.sink(source, unique, slot="7")
         with pytest.raises(RestartRequiredError, match="slot 7"):
             sink.commit(copies(batch, out), batch.next_offsets)
+        assert broker.values(out) == []
+        sink.close()
+
+    def test_who_is_fenced_in_the_middle_of_a_transaction_still_ends_quietly(
+        self, broker, opened, unique, stream
+    ):
+        out = broker.topic()
+        source = opened(stream)
+        sink = broker.sink(source, unique, slot="7")
+        (batch,) = pull(source, 10)
+        sink._producer.begin_transaction()
+        sink._deliveries.send(copies(batch, out))
+        broker.sink(source, unique, slot="7")
+        offsets = [Position(stream, 0, 10)]
+        with pytest.raises(KafkaException):
+            sink._producer.send_offsets_to_transaction(offsets, source.group_metadata(), 10)
+        sink.close()
         assert broker.values(out) == []
 
     def test_a_static_member_is_told_that_its_slot_is_taken(self, opened, stream):

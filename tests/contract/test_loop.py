@@ -12,7 +12,7 @@ from worker.commands.wiring import connect_store, make_encoder, make_rules
 from worker.config import load_settings
 from worker.decode import Decoder
 from worker.encode import read_container
-from worker.errors import BatchAbortedError, RestartRequiredError, TransientError
+from worker.errors import BatchAbortedError, ConfigError, RestartRequiredError, TransientError
 from worker.loop import Loop
 from worker.metrics import Metrics
 from worker.rooms import Rooms
@@ -105,21 +105,22 @@ def run(redis_url, unique, values):
     """Runs the loop to its end; every call has a state of its own."""
     stores = []
 
-    def go(sink, *failures):
+    def go(sink, *failures, stream=values, max_share="1"):
         settings = load_settings(
             None,
             (
                 f"redis.url={redis_url}", f"redis.prefix={unique}{len(stores)}:",
-                "output.topic=out", "output.min_percentile=50", "dead_letters.max_share=1",
+                "output.topic=out", "output.min_percentile=50",
+                f"dead_letters.max_share={max_share}",
             ),
         ).settings  # fmt: skip
         store = connect_store(settings)
         stores.append(store)
         stop, model = threading.Event(), StubScorer()
         rules = make_rules(settings, model)
-        stream = Stream(values, stop)
         rooms = Rooms(
-            source=stream, decoder=Decoder(), store=Flaky(store, *failures), scorer=model,
+            source=Stream(stream, stop), decoder=Decoder(), scorer=model,
+            store=Flaky(store, *failures),
             encoder=make_encoder(settings, rules, model, test=False, limits={}), sink=sink,
         )  # fmt: skip
         Loop(rooms, rules, Metrics(), stop).run()
@@ -148,6 +149,17 @@ def test_aborts_and_outages_change_nothing(run):
     assert rough.spans == calm.spans
     for topic in ("out.scores", "out"):
         assert without_late(rough.records(topic)) == without_late(calm.records(topic))
+
+
+def test_dead_letters_stop_the_loop_and_aborts_do_not_add_to_them(run, values):
+    some = [*values[:37], *[b"no packet"] * 3, *values[37:100]]
+    sink = run(Committed(*[BatchAbortedError("test")] * 9), stream=some, max_share="0.05")
+    assert sink.spans[-1][1] == len(some)
+    many = [*values[:60], *[b"no packet"] * 20, *values[60:100]]
+    sink = Committed()
+    with pytest.raises(ConfigError, match="20 of the last 80 records"):
+        run(sink, stream=many, max_share="0.05")
+    assert sink.spans == [(0, SIZE)]
 
 
 def test_what_only_a_restart_mends_ends_the_loop_with_the_batch_uncommitted(run):

@@ -1,5 +1,6 @@
 """Output: all messages of a batch and its input offsets, all or nothing."""
 
+import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 
@@ -11,6 +12,8 @@ from worker.kafka.producer import Deliveries
 from worker.kafka.source import KafkaSource
 from worker.kafka.starts import position_of
 from worker.types import Message, TopicPartition
+
+log = logging.getLogger(__name__)
 
 CALL_TIMEOUT_S = 10.0
 
@@ -47,7 +50,7 @@ class TransactionalSink:
             config,
             {
                 "transactional.id": f"anomaly-worker.{group}.{slot}",
-                "transaction.timeout.ms": 60_000,
+                "transaction.timeout.ms": int(config.get("transaction.timeout.ms", 60_000)),
             },
         )
         self._producer = self._deliveries.producer
@@ -85,8 +88,15 @@ class TransactionalSink:
         self._aborts = 0
 
     def close(self) -> None:
-        """Abort what is open and end the client."""
-        self._producer.close()
+        """Abort what is open and end the client.
+
+        What can't be aborted any more is the next owner's or the broker's to abort; the reason
+        of this end is told already.
+        """
+        try:
+            self._producer.close()
+        except KafkaException as error:
+            log.warning("the producer ended with %s", error.args[0].str())
 
     def _settle(self, call: Callable[[], None]) -> None:
         """The same call again while it is retriable; then abort, or give up."""
