@@ -24,7 +24,7 @@ def read_packet(value):
 
 def expected_outcomes(values):
     """(outcome, objectId, candid) per value, in order; what is scored ends as "scored"."""
-    packets = [read_packet(value) for value in values]
+    packets = [_usable(read_packet(value)) for value in values]
     state = {}
     for packet in packets:
         if packet is not None and packet["candidate"]["programid"] == 1:
@@ -42,6 +42,11 @@ def expected_outcomes(values):
             seen.add(candid)
         result.append((outcome, packet["objectId"], candid))
     return result
+
+
+def _usable(packet):
+    """None for what is Avro and still no packet."""
+    return packet if packet is not None and math.isfinite(packet["candidate"]["jd"]) else None
 
 
 def grouped(counts):

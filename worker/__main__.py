@@ -16,6 +16,7 @@ COMMANDS = {
     "score": "worker.commands.score:score",
     "seed": "worker.commands.seed:seed",
     "simulate": "worker.commands.simulate:simulate",
+    "replay": "worker.commands.replay:replay",
     "redrive": "worker.commands.redrive:redrive",
     "ledger": "worker.commands.ledger:ledger",
     "rank": "worker.commands.rank:rank",

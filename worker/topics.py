@@ -82,9 +82,21 @@ def nightly_topics(
     topic is named by the UTC date and clocks differ. Raises ConfigError for a bad template.
     """
     today = datetime.fromtimestamp(now_s, UTC).date()
-    dates = [today - timedelta(days=back) for back in range(nights - 1, -2, -1)]
+    return _of_dates(
+        template, programids, [today - timedelta(days=back) for back in range(nights - 1, -2, -1)]
+    )
+
+
+def topics_between(template: str, programids: Iterable[int], first: date, last: date) -> list[str]:
+    """Names of the topics of these nights, both included; ConfigError for a bad template."""
+    days = range((last - first).days + 1)
+    return _of_dates(template, programids, [first + timedelta(days=day) for day in days])
+
+
+def _of_dates(template: str, programids: Iterable[int], dates: Sequence[date]) -> list[str]:
+    listed = list(programids)
     try:
-        return [name for night in dates for name in _names(template, night, programids)]
+        return [name for night in dates for name in _names(template, night, listed)]
     except (KeyError, ValueError, IndexError, AttributeError) as error:
         raise ConfigError(f"source.topic_template {template!r}: {error}") from error
 

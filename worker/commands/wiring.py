@@ -4,6 +4,7 @@ import threading
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
+from typing import TypeVar
 
 from models import default_artifact
 from worker.commands.device import GuardedScorer
@@ -16,12 +17,14 @@ from worker.judge import EmissionPolicy
 from worker.loop import Loop
 from worker.metered import MeteredStore
 from worker.metrics import Metrics
-from worker.rooms import Rooms, Rules, Sink, Source
+from worker.read_only import ReadOnlyStore
+from worker.rooms import Rooms, Rules, Sink, Source, Store
 from worker.settings import Settings
-from worker.store import Store
 from worker.topics import Topics
 from worker.types import Provenance, Scorer
 from worker.window import WindowPolicy
+
+S = TypeVar("S", MeteredStore, ReadOnlyStore)
 
 SECONDS_PER_DAY = 86400
 DEFAULT_MAX_POLL_INTERVAL_MS = 300_000
@@ -62,8 +65,17 @@ def introduce(settings: Settings, scorer: GuardedScorer, metrics: Metrics, healt
 
 def connect_store(settings: Settings) -> MeteredStore:
     """The state; ConfigError when its layout or its programids are not this worker's."""
+    return _connected(settings, MeteredStore)
+
+
+def connect_read_only(settings: Settings) -> ReadOnlyStore:
+    """The same, for a replay."""
+    return _connected(settings, ReadOnlyStore)
+
+
+def _connected(settings: Settings, kind: type[S]) -> S:
     redis = settings.redis
-    store = MeteredStore.connect(
+    store = kind.connect(
         settings.redis_url,
         prefix=redis.prefix,
         group=settings.worker.group,

@@ -1,0 +1,76 @@
+"""The live state for a replay: the store's questions without a trace left in Redis."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from worker.light_curve import light_curves
+from worker.store import Store
+from worker.types import (
+    BANDS,
+    Bool,
+    Claims,
+    Emission,
+    Int64,
+    LightCurves,
+    PacketBatch,
+    TopicPartition,
+)
+
+
+class ReadOnlyStore(Store):
+    """A store that merges, claims and remembers nothing."""
+
+    def merge(
+        self, packets: PacketBatch, public: Bool, next_offsets: Mapping[TopicPartition, int]
+    ) -> LightCurves:
+        """The curve as of each public packet, from what is there."""
+        del next_offsets
+        rows = np.flatnonzero(public).astype(np.int32)
+        index: dict[str, int] = {}
+        for row in rows.tolist():
+            index.setdefault(packets.object_id[row], len(index))
+
+        def call() -> list[Any]:
+            pipe = self._client.pipeline(transaction=False)
+            for name in index:
+                for band in BANDS:
+                    pipe.get(f"{self._prefix}lc:{{{name}}}:{band}")
+            return list(pipe.execute())
+
+        found = [value or b"" for value in self._call("read", call)]
+        bands = len(BANDS)
+        answers = [[*found[at : at + bands], b"", b""] for at in range(0, len(found), bands)]
+        return light_curves(packets, rows, index, answers)
+
+    def claim(
+        self,
+        object_ids: Sequence[str],
+        candids: Int64,
+        positions: Sequence[tuple[TopicPartition, int]],
+    ) -> Claims:
+        """Who holds each candid; what nobody holds counts as first."""
+
+        def call() -> list[Any]:
+            pipe = self._client.pipeline(transaction=False)
+            for name, candid in zip(object_ids, candids.tolist(), strict=True):
+                pipe.get(f"{self._prefix}claim:{self._group}:{{{name}}}:{candid}")
+                pipe.zrange(self._emissions_key(name), 0, -1, withscores=True)
+            return list(pipe.execute())
+
+        answers = self._call("read", call)
+        first = [
+            stored in {None, f"{tp.topic}/{tp.partition}/{offset}".encode()}
+            for (tp, offset), stored in zip(positions, answers[::2], strict=True)
+        ]
+        emissions = [[_emission(*entry) for entry in entries] for entries in answers[1::2]]
+        return Claims(first=np.array(first, dtype=bool), emissions=emissions)
+
+    def remember(self, *_: Any) -> None:
+        """Emissions of a replay are nobody's memory."""
+
+
+def _emission(member: bytes, jd: float) -> Emission:
+    candid, p = member.decode().split(" ")
+    return Emission(int(candid), jd, float(p))
