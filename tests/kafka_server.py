@@ -102,7 +102,7 @@ class KafkaServer(Server):
             env=self._environment(),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
-            timeout=60,
+            timeout=240,
             check=True,
         )
 
