@@ -5,6 +5,7 @@ that marks move with their slots and every master of a cluster that loses its ta
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from redis.cluster import key_slot  # type: ignore[attr-defined]  # exported, not typed so
@@ -54,29 +55,45 @@ class Marks:
             self._written[tp] = min(values) if len(values) == MARKS else UNKNOWN
         return marks
 
-    def queue(self, pipe: Any, sha: str, next_offsets: Mapping[TopicPartition, int]) -> None:
-        """Raise the marks with the pipeline's last commands; one that is too low stays."""
-        arguments = [
-            part
-            for tp, offset in next_offsets.items()
-            for part in (_field(tp), self._written.get(tp, UNKNOWN), offset)
-        ]
-        for key in self.keys:
-            pipe.evalsha(sha, 1, key, *arguments)
+    def raising(self, next_offsets: Mapping[TopicPartition, int]) -> "Raising":
+        """Marks to be raised by one pipeline, from what is known to be written by now."""
+        known = {tp: self._written.get(tp, UNKNOWN) for tp in next_offsets}
+        return Raising(self, next_offsets, known)
 
-    def check(
-        self, answers: Sequence[Sequence[bytes]], next_offsets: Mapping[TopicPartition, int]
-    ) -> None:
-        """Compare what stood there before; RestartRequiredError when the state lost its tail."""
-        for before in answers:
-            for tp, stored in zip(next_offsets, before, strict=True):
-                if int(stored or UNKNOWN) < self._written.get(tp, UNKNOWN):
-                    raise RestartRequiredError(
-                        f"Redis lost its tail: the mark of {_field(tp)} is "
-                        f"{(stored or b'missing').decode()}, {self._written[tp]} was written"
-                    )
+    def raised(self, next_offsets: Mapping[TopicPartition, int]) -> None:
+        """Note what was written; another pipeline may have come first."""
         for tp, offset in next_offsets.items():
             self._written[tp] = max(offset, self._written.get(tp, UNKNOWN))
+
+
+@dataclass(frozen=True, slots=True)
+class Raising:
+    """The marks of one pipeline. `known`: what had been written before the pipeline was made."""
+
+    marks: Marks
+    next_offsets: Mapping[TopicPartition, int]
+    known: Mapping[TopicPartition, int]
+
+    def queue(self, pipe: Any, sha: str) -> None:
+        """The pipeline's last commands; a mark that is too low stays."""
+        arguments = [
+            part
+            for tp, offset in self.next_offsets.items()
+            for part in (_field(tp), self.known[tp], offset)
+        ]
+        for key in self.marks.keys:
+            pipe.evalsha(sha, 1, key, *arguments)
+
+    def check(self, answers: Sequence[Sequence[bytes]]) -> None:
+        """Compare what stood there before; RestartRequiredError when the state lost its tail."""
+        for before in answers:
+            for tp, stored in zip(self.next_offsets, before, strict=True):
+                if int(stored or UNKNOWN) < self.known[tp]:
+                    raise RestartRequiredError(
+                        f"Redis lost its tail: the mark of {_field(tp)} is "
+                        f"{(stored or b'missing').decode()}, {self.known[tp]} was written"
+                    )
+        self.marks.raised(self.next_offsets)
 
 
 def _field(tp: TopicPartition) -> str:

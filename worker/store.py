@@ -28,7 +28,7 @@ from redis.sentinel import Sentinel
 
 from worker.errors import ConfigError, TransientError
 from worker.light_curve import light_curves, merge_points, packed_points
-from worker.marks import Marks
+from worker.marks import Marks, Raising
 from worker.types import (
     BANDS,
     LAYOUT_VERSION,
@@ -146,15 +146,16 @@ class Store:
         owners = [packets.object_id[row] for row in packet.tolist()]
         index = {name: number for number, name in enumerate(dict.fromkeys(owners))}
         names, blobs = list(index), self._blobs(points, bands, owners, index)
-        answers = self._call("merge", lambda: self._merged(names, blobs, next_offsets))
-        self._marks.check(answers[len(names) :], next_offsets)
+        marks = self._marks.raising(next_offsets)
+        answers = self._call("merge", lambda: self._merged(names, blobs, marks))
+        marks.check(answers[len(names) :])
         return light_curves(packets, rows, index, answers[: len(names)])
 
     def seed(self, object_ids: Sequence[str], points: Any, band: UInt8) -> None:
         """Merge points that came without a packet; `object_ids` and `band` name each one's key."""
         index = {name: number for number, name in enumerate(dict.fromkeys(object_ids))}
         blobs = self._blobs(points, band, object_ids, index)
-        self._call("seed", lambda: self._merged(list(index), blobs, {}))
+        self._call("seed", lambda: self._merged(list(index), blobs, self._marks.raising({})))
 
     def claim(
         self,
@@ -240,12 +241,7 @@ class Store:
             blobs[number] = merge_points(group, self._max_points).tobytes()
         return blobs
 
-    def _merged(
-        self,
-        names: Sequence[str],
-        blobs: Sequence[bytes],
-        next_offsets: Mapping[TopicPartition, int],
-    ) -> list[Any]:
+    def _merged(self, names: Sequence[str], blobs: Sequence[bytes], marks: Raising) -> list[Any]:
         """One pipeline: a merge per object, then the marks under every tag."""
 
         def queue(pipe: Any) -> None:
@@ -254,7 +250,7 @@ class Store:
                 records = blobs[number * len(BANDS) : (number + 1) * len(BANDS)]
                 limits = self._max_points, self._ttl_s
                 pipe.evalsha(self._merge_sha, len(keys), *keys, *limits, *records)
-            self._marks.queue(pipe, self._marks_sha, next_offsets)
+            marks.queue(pipe, self._marks_sha)
 
         return self._scripted(queue)
 

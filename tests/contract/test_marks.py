@@ -73,6 +73,21 @@ class TestMarks:
         with pytest.raises(RestartRequiredError):
             merge(store, p0=8)
 
+    def test_two_merges_side_by_side_see_each_other_as_no_loss(self, stores):
+        store = stores()
+        merge(store, p0=80)
+        first, second = store._marks.raising({P0: 120}), store._marks.raising({P0: 160})
+        before = [[b"80"]] * 16  # the second came first under every tag
+        second.check(before)
+        first.check([[b"160"]] * 16)
+        third = store._marks.raising({P0: 200})
+        with pytest.raises(RestartRequiredError, match="160 was written"):
+            third.check([[b"120"]] * 16)
+        # What one writes while the other is on its way counts only for those that follow.
+        fourth, fifth = store._marks.raising({P0: 180}), store._marks.raising({P0: 200})
+        fifth.check([[b"160"]] * 16)
+        fourth.check([[b"160"]] * 16)
+
     def test_a_partition_that_comes_back_during_a_rebuild_is_no_loss(self, stores, client, unique):
         store = stores()
         merge(store, p0=5)
