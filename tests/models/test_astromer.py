@@ -179,3 +179,17 @@ def test_masked_windows(version, token, name):
     with torch.inference_mode():
         reconstruction = encoder.reconstruct(encoder(*tensors(found))[-1]).numpy()
     assert np.abs(reconstruction - found[name]).max() <= RECONSTRUCTION[version]
+
+
+def test_the_published_task_hides_nothing():
+    """With real weights, removing the hidden magnitudes hurts: they could be seen."""
+    x, times, mask = tensors(stored("pretraining"))
+    n = (1 - tensors(stored("windows"))[2]).sum(1)
+    hidden = (mask == 1) & (torch.arange(200) < n[:, None])
+    wanted = torch.from_numpy(stored("pretraining")["target"])[..., 0]
+    error = []
+    for shown in (x, x * (1 - hidden.float())[..., None]):
+        with torch.inference_mode():
+            found = module(1).reconstruct(module(1)(shown, times, mask)[-1])
+        error.append(float(((found - wanted)[hidden] ** 2).mean().sqrt()))
+    assert error[1] > 1.2 * error[0]
