@@ -12,9 +12,9 @@ from tests.avro_packets import batch, container, record_type
 from tests.decode_oracle import assert_equals_fastavro
 from worker.decode import Decoder
 from worker.decode.mapping import MAX_VALUES
+from worker.decode.ops import LEVEL_CELLS, walk
 from worker.decode.program import Program
 from worker.decode.schema import parse_schema
-from worker.decode.walk import LEVEL_CELLS, walk
 from worker.errors import InvalidPacketError
 
 INTS, LONGS = st.integers(-(2**31), 2**31 - 1), st.integers(-(2**63), 2**63 - 1)

@@ -13,9 +13,9 @@ from worker.decode import Decoder
 from worker.decode.framing import unframe
 from worker.decode.library import addresses_of
 from worker.decode.mapping import MAX_VALUES
+from worker.decode.ops import LEVEL_CELLS, walk
 from worker.decode.program import Program
 from worker.decode.schema import parse_schema
-from worker.decode.walk import LEVEL_CELLS, walk
 from worker.errors import InvalidPacketError
 
 SHARED = Path("../shared/data")

@@ -14,9 +14,9 @@ from worker.decode.framing import SchemaLookup
 from worker.decode.layout import Layout
 from worker.decode.library import Library
 from worker.decode.mapping import ZTF, Survey
+from worker.decode.ops import END, LEVEL_CELLS, walk
 from worker.decode.plan import Guard, Plan, make_plan, recognise
 from worker.decode.tables import Jobs, Tables
-from worker.decode.walk import END, LEVEL_CELLS, walk
 from worker.errors import InvalidPacketError
 from worker.types import DeadLetter, PacketBatch, RecordBatch
 

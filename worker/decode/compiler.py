@@ -3,19 +3,19 @@
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 
-from worker.decode import kernel, walk
+from worker.decode import kernel, ops
 from worker.decode.layout import Layout
 from worker.decode.mapping import MAX_STRING, Kind, Survey, Table
 from worker.decode.program import Program, Schema
 from worker.errors import InvalidPacketError
 
 _READS: Mapping[Kind, Mapping[str, int]] = {
-    Kind.NUMBER: {"float": walk.FLOAT, "double": walk.DOUBLE, "int": walk.LONG, "long": walk.LONG},
-    Kind.INTEGER: {"int": walk.LONG, "long": walk.LONG},
-    Kind.SIGN: {"string": walk.SIGN},
+    Kind.NUMBER: {"float": ops.FLOAT, "double": ops.DOUBLE, "int": ops.LONG, "long": ops.LONG},
+    Kind.INTEGER: {"int": ops.LONG, "long": ops.LONG},
+    Kind.SIGN: {"string": ops.SIGN},
 }
-_IDENTIFIER = {"int": walk.IDENTIFIER, "long": walk.IDENTIFIER}
-_NAME = {"string": walk.NAME}
+_IDENTIFIER = {"int": ops.IDENTIFIER, "long": ops.IDENTIFIER}
+_NAME = {"string": ops.NAME}
 
 
 class UnsupportedSchemaError(Exception):
@@ -48,9 +48,9 @@ class SpanProgram(Program):
     def spanned(self, name: str, write: Callable[[Schema], None], schema: Schema) -> None:
         """`write` between the marks of a span."""
         span = self.survey.spans.index(name)
-        self.emit(walk.SPAN, span, 0)
+        self.emit(ops.SPAN, span, 0)
         write(schema)
-        self.emit(walk.SPAN, span, 1)
+        self.emit(ops.SPAN, span, 1)
 
 
 class PacketProgram(SpanProgram):
@@ -139,10 +139,10 @@ class PacketProgram(SpanProgram):
         identified = survey.point_identifier in fields
         forced |= survey.forced_field in fields and not identified
         number = kernel.FORCED if forced else kernel.DETECTION
-        self.emit(walk.ROW, number, 0)
+        self.emit(ops.ROW, number, 0)
         self._columns(fields, number, survey.forced if forced else survey.detection,
                       None if forced else survey.point_identifier)  # fmt: skip
-        self.emit(walk.ROW, number, 1)
+        self.emit(ops.ROW, number, 1)
 
     def _columns(
         self, fields: Mapping[str, Schema], number: int, table: Table, identifier: str | None

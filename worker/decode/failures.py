@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from worker.decode import kernel, walk, wire
+from worker.decode import kernel, ops, wire
 from worker.decode.layout import Layout
 from worker.decode.mapping import MAX_POINTS, MAX_VALUES, Survey
 from worker.errors import InvalidPacketError
@@ -10,7 +10,7 @@ from worker.errors import InvalidPacketError
 _ERRORS: Mapping[int, tuple[str, str]] = {
     wire.TRUNCATED: ("truncated", "the data ends inside a value"),
     wire.MALFORMED: ("malformed", "a value that no writer makes, or bytes are left over"),
-    walk.TOO_MANY_VALUES: ("too_many_points", f"more than {MAX_VALUES} values in arrays"),
+    ops.TOO_MANY_VALUES: ("too_many_points", f"more than {MAX_VALUES} values in arrays"),
     kernel.TOO_MANY_POINTS: ("too_many_points", f"more than {MAX_POINTS} history points"),
     kernel.INVALID_VALUE: ("invalid_value", "{} is null or out of range"),
 }

@@ -17,8 +17,8 @@ from worker.decode.failures import error_of
 from worker.decode.layout import LIMIT_COLUMNS
 from worker.decode.library import Entry
 from worker.decode.mapping import MAX_VALUES, Survey
+from worker.decode.ops import LEVEL_CELLS, walk
 from worker.decode.rows import Point, history_rows, object_name, packet_row
-from worker.decode.walk import LEVEL_CELLS, walk
 from worker.decode.wire import MALFORMED
 from worker.types import Int64
 

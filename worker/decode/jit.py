@@ -22,7 +22,7 @@ _CONFIG: Any = numba.config
 
 ROOM = Path(__file__).parent
 
-COMPILED = ("jit.py", "framing.py", "wire.py", "walk.py", "container.py", "kernel.py")
+COMPILED = ("jit.py", "framing.py", "wire.py", "ops.py", "container.py", "kernel.py")
 """Files whose functions and constants become machine code."""
 
 

@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from worker.decode import walk as ops
+from worker.decode import ops
 from worker.decode.jit import compiled, part
-from worker.decode.walk import LEVEL_CELLS, VALUES, cell, jump, skip
+from worker.decode.ops import LEVEL_CELLS, VALUES, cell, jump, skip
 from worker.decode.wire import (
     MALFORMED,
     read_double,
@@ -23,7 +23,7 @@ from worker.decode.wire import (
 NULL_IDENTIFIER = -(2**63)
 
 INVALID_VALUE, TOO_MANY_POINTS, FULL = -4, -5, -6
-"""Errors beyond those of `wire` and `walk`."""
+"""Errors beyond those of `wire` and `ops`."""
 
 PACKET, DETECTION, FORCED, LIMIT = 0, 1, 2, 3
 TABLES = 4
@@ -74,7 +74,7 @@ class Output(NamedTuple):
 
 
 class Hand(NamedTuple):
-    """Scratch: the row in hand, identifiers by table, `levels` (see `walk`), rows to go back to."""
+    """Scratch: the row in hand, identifiers by table, `levels` (see `ops`), rows to go back to."""
 
     row: Any
     identifiers: Any

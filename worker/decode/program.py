@@ -5,20 +5,20 @@ from typing import Any
 
 import numpy as np
 
-from worker.decode import walk
+from worker.decode import ops
 from worker.decode.wire import NO_UNION
 from worker.types import Int32
 
 Schema = Any
 
 _SIZES = {"null": 0, "boolean": 1, "float": 4, "double": 8}
-_VARIABLE = {"int": walk.VARINT, "long": walk.VARINT,
-             "string": walk.TEXT, "bytes": walk.BYTES}  # fmt: skip
+_VARIABLE = {"int": ops.VARINT, "long": ops.VARINT,
+             "string": ops.TEXT, "bytes": ops.BYTES}  # fmt: skip
 _LONGEST_RUN = 2**30
 
 
 class Program:
-    """Ops as they are written; `code` (n, 4) int32 is the finished program (see `walk`).
+    """Ops as they are written; `code` (n, 4) int32 is the finished program (see `ops`).
 
     `schema` must have passed the static check and carry full names, as fastavro parses it.
     This class skips everything; a subclass reads.
@@ -30,7 +30,7 @@ class Program:
         self._barrier = self._level = self._values = 0
         self._collect(schema)
         self.write(schema)
-        self.emit(walk.END)
+        self.emit(ops.END)
         self.code: Int32 = np.array(self._ops, dtype=np.int32)
 
     def write(self, schema: Schema) -> None:
@@ -100,13 +100,13 @@ class Program:
 
     def union(self, branches: list[Schema], write: Callable[[Schema], None]) -> None:
         """A jump table, and what `write` makes of each branch."""
-        self.emit(walk.UNION, len(branches))
-        jumps = [self.emit(walk.JUMP) for _ in branches]
+        self.emit(ops.UNION, len(branches))
+        jumps = [self.emit(ops.JUMP) for _ in branches]
         ends = []
         for jump, branch in zip(jumps, branches, strict=True):
             self._ops[jump][1] = self._here()
             write(branch)
-            ends.append(self.emit(walk.JUMP))
+            ends.append(self.emit(ops.JUMP))
         for end in ends:
             self._ops[end][1] = self._here()
 
@@ -115,25 +115,25 @@ class Program:
         level, self._level = self._level, self._level + 1
         before = self._values
         self._here()
-        items = self.emit(walk.ITEMS, level)
+        items = self.emit(ops.ITEMS, level)
         first = self._here()
         if schema["type"] == "map":
-            self._emit_run(walk.TEXT, 1, NO_UNION)
+            self._emit_run(ops.TEXT, 1, NO_UNION)
         write(schema["items" if schema["type"] == "array" else "values"])
-        self.emit(walk.NEXT, level, first, items)
+        self.emit(ops.NEXT, level, first, items)
         self._ops[items][2:] = [self._here(), 1 + self._values - before]
         self._level = level
 
     def _skip_fixed(self, tag: int, size: int) -> None:
         if tag != NO_UNION:
-            self._emit_run(walk.NULLABLE, 1, tag, size)
+            self._emit_run(ops.NULLABLE, 1, tag, size)
         elif size:
-            self._emit_run(walk.FIXED, size)
+            self._emit_run(ops.FIXED, size)
 
     def _skip_complex(self, schema: Schema) -> None:
         self._values += 1
         if schema["type"] == "enum":
-            self.emit(walk.ENUM, len(schema["symbols"]))
+            self.emit(ops.ENUM, len(schema["symbols"]))
         elif schema["type"] in {"array", "map"}:
             self.items(schema, self.skip)
         else:

@@ -19,6 +19,9 @@ TRUNCATED, MALFORMED = -1, -2
 NO_UNION = -1
 """As a tag: the type is plain. Else a tag is the byte of the union branch that has the value."""
 
+_HIGH_BITS = np.int64(-0x7F7F7F7F7F7F7F80)
+"""The first bit of each of eight bytes: set where text is not ASCII."""
+
 
 def _load(kind: Any, stored: ir.Type, widen: str | None) -> Any:
     """An intrinsic that reads one value at an address, which the caller has checked."""
@@ -38,6 +41,7 @@ def _load(kind: Any, stored: ir.Type, widen: str | None) -> Any:
 
 
 byte_at = _load(numba.types.int64, ir.IntType(8), "zext")
+word_at = _load(numba.types.int64, ir.IntType(64), None)
 int_at = _load(numba.types.int64, ir.IntType(32), "sext")
 float_at = _load(numba.types.float64, ir.FloatType(), "fpext")
 double_at = _load(numba.types.float64, ir.DoubleType(), None)
@@ -118,10 +122,14 @@ def skip_text(pos: int, end: int) -> int:
     if pos < 0:
         return pos
     stop = pos + length
-    high = np.int64(0)
-    for address in range(pos, stop):
+    high, address = np.int64(0), pos
+    while address + 8 <= stop:
+        high |= word_at(address)
+        address += 8
+    while address < stop:
         high |= byte_at(address)
-    return stop if high < 0x80 or _is_utf8(pos, stop) else MALFORMED
+        address += 1
+    return stop if high & _HIGH_BITS == 0 or _is_utf8(pos, stop) else MALFORMED
 
 
 @rare
