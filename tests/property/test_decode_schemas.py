@@ -120,7 +120,7 @@ def walked(code, body):
     return end - start if end >= 0 else end
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(data=st.data(), kind=record(2))
 def test_a_program_walks_exactly_over_any_record(data, kind):
     schema, values = kind
@@ -215,10 +215,11 @@ def packets(draw):
     return record_type("alert", [(n, kind) for n, kind, _ in fields]), values
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(data=st.data(), kind=packets())
 def test_any_packet_equals_fastavro(data, kind):
     schema, values = kind
+    accepted(schema)
     bodies = [
         encode(schema, value) for value in data.draw(st.lists(values, min_size=1, max_size=3))
     ]
