@@ -71,7 +71,7 @@ class Embedder:
         if not self._cuda:
             # A batch a core: splitting each matrix over cores waits for the slowest every time.
             torch.set_num_threads(1)
-            self._pool = ThreadPoolExecutor(len(os.sched_getaffinity(0)), "embed")
+            self._pool = ThreadPoolExecutor(cores(), "embed")
         self.window = module.config.window
         self.dim = module.summary_size
 
@@ -153,6 +153,13 @@ class Embedder:
         if self._cuda:
             tensor = tensor.pin_memory().to(self._device, non_blocking=True)
         return tensor.to(self._dtype)
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):  # Linux; others don't bind processes
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def _finish(out: Float32, rows: Int64, result: Tensor, done: torch.cuda.Event) -> None:

@@ -1,6 +1,5 @@
 """How fast an encoder embeds, beside the straightforward implementation."""
 
-import os
 import time
 from collections.abc import Callable
 from typing import Any
@@ -11,7 +10,7 @@ from numpy.typing import NDArray
 
 from models.astromer import Astromer
 from models.convert import flop
-from models.engine import Embedder, Precision
+from models.engine import Embedder, Precision, cores
 from models.straightforward import embed as embed_straightforwardly
 from models.windows import model_inputs
 
@@ -63,7 +62,7 @@ def measure(
     result = {
         "device": device,
         "precision": precision,
-        "threads": len(os.sched_getaffinity(0)),
+        "threads": cores(),
         "gflop_per_window": round(work, 4),
         "windows_per_s": round(1 / ours, 1),
         "straightforward_per_s": round(1 / theirs, 1),
@@ -108,7 +107,7 @@ class _Plain:
     def seconds(self) -> float:
         """Per window."""
         before = torch.get_num_threads()
-        torch.set_num_threads(len(os.sched_getaffinity(0)))
+        torch.set_num_threads(cores())
         try:
             taken = _seconds(lambda: embed_straightforwardly(self._module, *self._tensors).cpu())
             return taken / self._count
@@ -121,7 +120,7 @@ def _peak(device: str, dtype: torch.dtype) -> float:
     size = 8192 if device == "cuda" else 1024
     a = torch.randn(size, size, device=device, dtype=dtype)
     before = torch.get_num_threads()
-    torch.set_num_threads(len(os.sched_getaffinity(0)))
+    torch.set_num_threads(cores())
     # Reading one number waits for a GPU.
     taken = min(_seconds(lambda: float((a @ a)[0, 0])) for _ in range(4))
     torch.set_num_threads(before)

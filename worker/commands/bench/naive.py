@@ -8,7 +8,6 @@ flushed, and the offsets committed.
 
 import io
 import json
-import os
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -235,7 +234,7 @@ def padded(scorer: Any) -> Any:
     embedder = getattr(scorer._embedder, "full", scorer._embedder)  # noqa: SLF001 - see below
     embedder._budget = BATCH * scorer.window  # noqa: SLF001 - all 32 in one pass
     embedder._pool = None  # noqa: SLF001 - one pass at a time, with every core in it
-    torch.set_num_threads(len(os.sched_getaffinity(0)))
+    torch.set_num_threads(models.engine.cores())
     return scorer
 
 
