@@ -2,6 +2,7 @@
 
 import json
 import logging
+import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -54,6 +55,16 @@ class Health:
         return missing
 
 
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ARG002 - the base's
+        """A client that went away before its answer is no news; anything else is a bug of ours."""
+        error = sys.exception()
+        level = logging.DEBUG if isinstance(error, OSError) else logging.ERROR
+        log.log(level, "answering %s failed: %r", client_address, error)
+
+
 class HealthServer:
     """Answers on one port until it is closed; a scrape never holds up the loop."""
 
@@ -61,10 +72,9 @@ class HealthServer:
         """Listen; port 0 takes any free one. Raises ConfigError when the port is taken."""
         handler = type("Handler", (_Handler,), {"health": health, "registry": registry})
         try:
-            self._server = ThreadingHTTPServer((host, port), handler)
+            self._server = _Server((host, port), handler)
         except OSError as error:
             raise ConfigError(f"worker.metrics_port {host}:{port}: {error.strerror}") from error
-        self._server.daemon_threads = True
         self.port = int(self._server.server_address[1])
         self._thread = threading.Thread(
             target=self._server.serve_forever, name="health", daemon=True

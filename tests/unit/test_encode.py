@@ -151,13 +151,20 @@ def scored(outcomes=("emitted", "withheld.below", "withheld.repeated", "duplicat
     )  # fmt: skip
 
 
-def encoder(**options):
+def encoder(provenance=PROVENANCE, **options):
     settings = {"classes": CLASSES, "input_names": INPUTS, "window": 20, "programids": (1,)}
-    return Encoder(Topics("out"), PROVENANCE, **{**settings, **options})
+    return Encoder(Topics("out"), provenance, **{**settings, **options})
 
 
 def null(value):
     return None if math.isnan(value) else value
+
+
+def test_a_worker_that_lost_its_gpu_says_so_on_every_score():
+    lame = encoder(replace(PROVENANCE, cpu_fallback=True)).scores(scored(), NOW_MS)
+    assert all("cpu_fallback" in read_container(message.value)["flags"] for message in lame)
+    sound = encoder().scores(scored(), NOW_MS)
+    assert not any("cpu_fallback" in read_container(message.value)["flags"] for message in sound)
 
 
 def test_slim_scores_say_what_the_columns_say():

@@ -1,4 +1,6 @@
 import json
+import socket
+import struct
 import urllib.error
 import urllib.request
 
@@ -87,3 +89,13 @@ def test_metrics_in_both_formats(server):
 def test_a_taken_port_is_named(server, health, metrics):
     with pytest.raises(ConfigError, match=str(server.port)):
         HealthServer(health, metrics.registry, "127.0.0.1", server.port)
+
+
+def test_a_client_that_goes_away_leaves_no_trace(server, capfd):
+    for _ in range(3):
+        with socket.create_connection(("127.0.0.1", server.port)) as client:
+            # Reset instead of a goodbye: the answer meets a closed door.
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            client.sendall(b"GET /metrics HTTP/1.0\r\n\r\n")
+    assert get(server, "/metrics")[0] == 200
+    assert "Traceback" not in capfd.readouterr().err
