@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from models.data import CurveSet
 from models.engine import Embedder
-from models.inputs import RawViews, Scaling, views_of
+from models.inputs import MEASURED, PREDICTED, RawViews, Scaling, views_of
 from models.mcdsvdd import HeadConfig, TrainingRows, TrainPlan, fit_classifier
 from models.protocols import Protocol, select
 from models.recipe import Recipe
@@ -24,13 +24,20 @@ MEMBERS = 5
 
 DRAWS = 2048
 
+SHARES = {MEASURED: 0.8, PREDICTED: 0.2}
+"""Weights of the views: those of the fusion at whole curves."""
+
 
 @dataclass(frozen=True, slots=True)
 class Predictions:
-    """Predicted class (N,) of the test curves by name of the training list, as `20_seed0`."""
+    """Predicted class (N,) of the test curves by name of the training list, as `20_seed0`.
+
+    `unseen` (N,): the test curve is not one of the list, so that its prediction counts.
+    """
 
     test: CurveSet
     predicted: Mapping[str, Strings]
+    unseen: Mapping[str, NDArray[np.bool_]]
 
     def rows(self) -> Iterator[tuple[str, str, str, int, int]]:
         """object, band, predicted class, labels per class, seed."""
@@ -50,28 +57,27 @@ def parse_list(name: str) -> tuple[int, int]:
 def classify(
     protocol: Protocol, train: CurveSet, test: CurveSet, embedder: Embedder | None, recipe: Recipe
 ) -> Predictions:
-    """Train on each list, predict every test curve. Scalings see all training curves, unlabelled.
-
-    An object of a list that is also a test curve would be known: such lists hold none.
-    """
+    """Train on each list, predict every test curve; scalings see all curves, unlabelled."""
     known = [pair for part in (protocol.fit, protocol.val, protocol.cal) for pair in part]
     everything = select(train, known)
     raw, test_raw = views_of(embedder, everything), views_of(embedder, test)
     place = {name: row for row, name in enumerate(everything.object_id.tolist())}
-    predicted = {}
+    predicted, unseen = {}, {}
     for name, lists in protocol.train_lists.items():
         classes = sorted(lists)
         pairs = [(place[o], k) for k, label in enumerate(classes) for o in lists[label]]
         rows, y = np.array(pairs, dtype=np.int64).T
         logits = _log_probabilities(raw, rows, y, test_raw, recipe, parse_list(name)[1])
         predicted[name] = np.array(classes)[logits.argmax(axis=1)]
-    return Predictions(test, predicted)
+        listed = [o for label in classes for o in lists[label]]
+        unseen[name] = ~np.isin(test.object_id, listed)
+    return Predictions(test, predicted, unseen)
 
 
 def _log_probabilities(
     raw: RawViews, rows: Int64, y: Int64, test: RawViews, recipe: Recipe, seed: int
 ) -> Float64:
-    """Mean over views and members of the log probabilities (N, K)."""
+    """Weighted sum over views and members of the log probabilities (N, K)."""
     total = np.zeros((len(test.n_points), int(y.max()) + 1))
     weight = (1.0 / np.bincount(y))[y]
     for name, view in raw.views.items():
@@ -85,5 +91,5 @@ def _log_probabilities(
             body, output = fit_classifier(training, config, plan)
             with torch.inference_mode():
                 logits = output(body(torch.from_numpy(scaling.apply(test.views[name]))))
-                total += torch.log_softmax(logits, dim=1).double().numpy()
+                total += SHARES[name] * torch.log_softmax(logits, dim=1).double().numpy()
     return total

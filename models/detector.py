@@ -66,7 +66,7 @@ class Detector:
         return Detection(
             score=self.fusion(channels, raw.n_points),
             s1=measured.distances.min(axis=1, initial=np.inf),
-            s_input=measured.s_input,
+            s_input=self.heads[MEASURED].input_distance(measured.x),
             nearest=order[:, 0],
             second=order[:, min(1, order.shape[1] - 1)],
             distances=measured.distances,

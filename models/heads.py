@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn import functional
 
 from models.inputs import Scaling
 from models.mcdsvdd import Body, HeadConfig
@@ -29,14 +30,13 @@ class ViewOutput:
 
     `x` (B, D) standardised inputs; `channels` (B, C): log of the mean distance to the nearest
     training objects in each latent; `distances` (B, K) squared distances to the first
-    body's centres; `s_input` (B,) mean distance to the nearest training inputs; `neighbours`
-    (B, M) classes of the nearest training objects in the first body's latent.
+    body's centres; `neighbours` (B, M) classes of the nearest training objects in the first
+    body's latent.
     """
 
     x: Float32
     channels: Float64
     distances: Float64
-    s_input: Float64
     neighbours: Int32
     neighbour_distances: Float64
 
@@ -81,7 +81,6 @@ class ViewHeads:
             nearest(z, r, min(LATENT_NEIGHBOURS, r.shape[1]))
             for z, r in zip(self._spaces(latents), self._latents, strict=True)
         ]
-        away, _ = nearest(x, self._inputs, min(INPUT_NEIGHBOURS, len(self._x)))
         near, index = found[0]
         step = latents[0][:, None, :].astype(np.float64) - self._centres
         means = [d.mean(axis=1, dtype=np.float64) for d, _ in found]
@@ -89,10 +88,14 @@ class ViewHeads:
             x=x,
             channels=np.log(np.stack(means, axis=1) + SMALLEST),
             distances=(step**2).sum(axis=-1),
-            s_input=away.mean(axis=1, dtype=np.float64),
             neighbours=self._y.numpy()[index].astype(np.int32),
             neighbour_distances=near.astype(np.float64),
         )
+
+    def input_distance(self, x: Float32) -> Float64:
+        """Mean distance (B,) of standardised inputs to the nearest training inputs."""
+        away, _ = nearest(x, self._inputs, min(INPUT_NEIGHBOURS, len(self._x)))
+        return np.asarray(away.mean(axis=1, dtype=np.float64))
 
     def _spaces(self, latents: Sequence[Float32]) -> list[Float32]:
         """Where neighbours are looked for: MCDSVDD latents as they are, then all as directions.
@@ -135,11 +138,11 @@ class ViewHeads:
         )  # fmt: skip
 
 
-Layers = Sequence[tuple[Float32, Float32]]
+Layers = Sequence[tuple[Tensor, Tensor]]
 
 
 def _folded(body: Body) -> Layers:
-    """Weights (in, out) and biases of a body, batch norm folded into the layer before it."""
+    """Weights (out, in) and biases of a body, batch norm folded into the layer before it."""
     layers = []
     modules = list(body.layers)
     for i, module in enumerate(modules):
@@ -155,17 +158,19 @@ def _folded(body: Body) -> Layers:
             assert variance is not None
             gain = norm.weight.detach() / torch.sqrt(variance + norm.eps)
             weight, bias = weight * gain[:, None], (bias - mean) * gain + norm.bias.detach()
-        layers.append((np.ascontiguousarray(weight.numpy().T), bias.numpy()))
+        layers.append((weight.contiguous(), bias))
     return layers
 
 
 def _forward(layers: Layers, x: Float32) -> Float32:
     """Latents (N, latent)."""
-    for i, (weight, bias) in enumerate(layers):
-        x = x @ weight + bias
-        if i < len(layers) - 1:
-            x = np.maximum(x, np.float32(0.01) * x)
-    return np.ascontiguousarray(x, dtype=np.float32)
+    with torch.inference_mode():
+        z = torch.from_numpy(x)
+        for i, (weight, bias) in enumerate(layers):
+            z = functional.linear(z, weight, bias)
+            if i < len(layers) - 1:
+                z = functional.leaky_relu(z, 0.01)
+    return np.ascontiguousarray(z.numpy())
 
 
 def _directions(latents: Float32) -> Float32:

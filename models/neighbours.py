@@ -22,7 +22,15 @@ def nearest(x: Float32, columns: Float32, count: int) -> tuple[Float32, Int32]:
     squared = np.empty(size, np.float32)
     for row in range(rows):
         squared[:] = np.float32(0.0)
-        for axis in range(len(columns)):
+        # Four axes at a time: the sums are read and written a quarter as often.
+        whole = len(columns) - len(columns) % 4
+        for axis in range(0, whole, 4):
+            v0, v1, v2, v3 = x[row, axis], x[row, axis + 1], x[row, axis + 2], x[row, axis + 3]
+            for r in range(size):
+                s0, s1 = v0 - columns[axis, r], v1 - columns[axis + 1, r]
+                s2, s3 = v2 - columns[axis + 2, r], v3 - columns[axis + 3, r]
+                squared[r] += (s0 * s0 + s1 * s1) + (s2 * s2 + s3 * s3)
+        for axis in range(whole, len(columns)):
             value = x[row, axis]
             for r in range(size):
                 step = value - columns[axis, r]

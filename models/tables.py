@@ -82,10 +82,11 @@ def _measures(score: Float64, odd: Bool, inlier: Bool) -> list[float]:
 
 def class_table(protocol: Protocol, found: Predictions) -> str:
     """Markdown: macro F1 in percent over all and over merged classes, by labels per class."""
-    truth = found.test.label
     merge = np.vectorize(lambda label: protocol.merge[str(label)])
     values: dict[int, list[tuple[float, float]]] = {}
-    for name, predicted in found.predicted.items():
+    for name, classes in found.predicted.items():
+        unseen = found.unseen[name]
+        truth, predicted = found.test.label[unseen], classes[unseen]
         pair = (macro_f1(truth, predicted), macro_f1(merge(truth), merge(predicted)))
         values.setdefault(parse_list(name)[0], []).append(pair)
     lines = ["P3_asas_f1: macro F1 in %, mean +- scatter of the draws", "",
