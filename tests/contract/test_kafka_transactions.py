@@ -1,5 +1,6 @@
 """What only a real Kafka can show: transactions, fencing, retention, starts."""
 
+import ctypes
 import os
 import time
 
@@ -9,6 +10,7 @@ from confluent_kafka import TopicPartition as Position
 from confluent_kafka.admin import AdminClient
 
 from tests.contract.brokers import (
+    Broker,
     Marks,
     committed,
     copies,
@@ -20,6 +22,7 @@ from tests.contract.brokers import (
 )
 from worker.batch import BatchLimits
 from worker.errors import BatchAbortedError, ConfigError, RestartRequiredError
+from worker.kafka import MockCluster, TransactionalSink
 from worker.types import TopicPartition
 
 
@@ -230,3 +233,26 @@ def outdate(source):
     """What was read counts as read in an older generation of the group."""
     last = source._readings.last
     last.metadata = last.metadata[:7] + b"\x63" + last.metadata[8:]
+
+
+def test_a_coordinator_that_is_lost_in_a_transaction_does_not_hold_the_worker(unique, monkeypatch):
+    monkeypatch.setattr("worker.kafka.sink.CALL_TIMEOUT_S", 1.0)
+    with MockCluster({unique: 1}, brokers=3) as cluster:
+        broker = Broker(cluster.bootstrap, cluster)
+        library, handle = cluster._library, ctypes.c_void_p(cluster._cluster)
+        transaction = f"anomaly-worker.{unique}.0".encode()
+        for kind, key, place in ((b"transaction", transaction, 1), (b"group", unique.encode(), 2)):
+            library.rd_kafka_mock_coordinator_set(handle, kind, key, place)
+        library.rd_kafka_mock_partition_set_leader(handle, unique.encode(), 0, 1)
+        broker.produce(unique, numbers(10), partition=0)
+        source = broker.source(unique, group=unique)
+        sink = TransactionalSink(broker.config, source, group=unique, slot="0")
+        sink.open()
+        batches = pull(source, 10)
+        sink.commit([], batches[0].next_offsets)
+        library.rd_kafka_mock_broker_set_down(handle, 2)
+        with pytest.raises(RestartRequiredError, match="coordinator was lost"):
+            sink.commit([], batches[0].next_offsets)
+        sink.close()
+        library.rd_kafka_mock_broker_set_up(handle, 2)
+        source.close()

@@ -1,10 +1,14 @@
 """Output: all messages of a batch and its input offsets, all or nothing."""
 
 import logging
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from queue import Empty, SimpleQueue
+from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import TopicPartition as Position
 
 from worker.errors import AnomalyWorkerError, BatchAbortedError, RestartRequiredError
 from worker.kafka.client import classified, is_refusal
@@ -16,6 +20,9 @@ from worker.types import Message, TopicPartition
 log = logging.getLogger(__name__)
 
 CALL_TIMEOUT_S = 10.0
+
+PATIENCE = 2
+"""How many times its own time limit a call may take before it counts as lost."""
 
 BUDGET_S = 45.0
 """How long one step of a commit may be repeated before the process gives up on it."""
@@ -46,6 +53,7 @@ class TransactionalSink:
         slot: str,
     ) -> None:
         self._source, self._slot, self._aborts = source, slot, 0
+        self._stuck = False
         self._deliveries = Deliveries(
             config,
             {
@@ -81,9 +89,7 @@ class TransactionalSink:
             self._deliveries.send(messages)
         except KafkaException as error:
             self._abort(error.args[0])
-        self._settle(
-            lambda: self._producer.send_offsets_to_transaction(offsets, metadata, CALL_TIMEOUT_S)
-        )
+        self._settle(lambda: self._send_offsets(offsets, metadata))
         self._settle(lambda: self._producer.commit_transaction(CALL_TIMEOUT_S))
         self._aborts = 0
 
@@ -93,10 +99,40 @@ class TransactionalSink:
         What can't be aborted any more is the next owner's or the broker's to abort; the reason
         of this end is told already.
         """
+        if self._stuck:
+            return  # nor would this call come back
         try:
             self._producer.close()
         except KafkaException as error:
             log.warning("the producer ended with %s", error.args[0].str())
+
+    def _send_offsets(self, offsets: list[Position], metadata: Any) -> None:
+        """Add the offsets; RestartRequiredError when the client does not come back.
+
+        It forgets its time limit while the group's coordinator is away (librdkafka 5456), so
+        that a thread waits in our place; it ends with the process.
+        """
+        answers: SimpleQueue[KafkaException | None] = SimpleQueue()
+
+        def call() -> None:
+            try:
+                self._producer.send_offsets_to_transaction(offsets, metadata, CALL_TIMEOUT_S)
+            except KafkaException as error:
+                answers.put(error)
+            else:
+                answers.put(None)
+
+        threading.Thread(target=call, name="offsets", daemon=True).start()
+        try:
+            error = answers.get(timeout=PATIENCE * CALL_TIMEOUT_S)
+        except Empty:
+            self._stuck = True
+            raise RestartRequiredError(
+                "kafka: no answer about the offsets of a transaction; the group's coordinator "
+                "was lost in the middle of it"
+            ) from None
+        if error is not None:
+            raise error
 
     def _settle(self, call: Callable[[], None]) -> None:
         """The same call again while it is retriable; then abort, or give up."""
