@@ -75,7 +75,7 @@ def test_stamps_have_many_grey_levels(address, pages):
         "[...document.querySelectorAll('.stamps canvas')].map(c => new Set("
         "c.getContext('2d').getImageData(0, 0, c.width, c.height).data).size)"
     )
-    assert min(levels) > 15  # simulated stamps hold whole counts
+    assert min(levels) > 5  # simulated stamps hold whole counts
 
 
 def test_why_and_trust_say_what_the_alert_says(address, pages, sent_alert):

