@@ -2,7 +2,7 @@
 
 import io
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,6 +28,8 @@ STRUCT = b"\x04"
 
 NEUTRAL: Mapping[str, Any] = {"string": "", "int": -999, "long": -999, "double": -999.0}
 """Stands for a field that older packets lack and the output schema doesn't let be null."""
+
+LARGEST_FLOAT = 3.4028234663852886e38
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,36 +99,35 @@ class PacketCopier:
         start, stop = packets.body[row].tolist()
         stream = io.BytesIO(packets.blocks[row][start:stop])
         record: Any = fastavro.schemaless_reader(stream, schema, None)
-        match = record.get("cdsxmatch")
+        match = _fitting(record.get("cdsxmatch"), ["null", "string"])
         cells = {
-            "schemavsn": string(record.get("schemavsn") or ""),
-            "publisher": string(record.get("publisher") or ""),
+            "schemavsn": string(_fitting(record.get("schemavsn"), "string")),
+            "publisher": string(_fitting(record.get("publisher"), "string")),
             "cdsxmatch": NULL if match is None else VALUE + string(match),
         }
         for name in CUTOUTS:
-            stamp = record.get(name)
-            cells[name] = NULL if not isinstance(stamp, dict) else self._written(stamp)
+            cells[name] = self._written(record.get(name))
         out = io.BytesIO()
         fastavro.schemaless_writer(out, self._candidate, self._fields(record, packets, row))
         written = out.getvalue()
         cells["candidate"] = written[: -len(_PLACEHOLDER)]
         return cells
 
-    def _written(self, stamp: Fields) -> bytes:
-        name, data = string(stamp["fileName"]), _data(stamp["stampData"])
+    def _written(self, stamp: Any) -> bytes:
+        """The cell of a stamp; null for anything that is none."""
+        if not isinstance(stamp, dict) or not isinstance(stamp.get("stampData"), bytes):
+            return NULL
+        name = string(_fitting(stamp.get("fileName"), "string"))
+        data = _data(stamp["stampData"])
         return self._stamp(name + data, 0, len(name) + len(data))
 
     def _fields(self, record: Fields, packets: PacketBatch, row: int) -> Fields:
         """The candidate in the output's layout; missing fields are null or neutral."""
         source = record["candidate"]
-        result: Fields = {}
-        for field in self._candidate["fields"]:
-            value = source.get(field["name"])
-            if isinstance(value, float) and math.isnan(value):
-                value = None
-            if value is None and not isinstance(field["type"], list):
-                value = NEUTRAL[field["type"]]
-            result[field["name"]] = value
+        result = {
+            field["name"]: _fitting(source.get(field["name"]), field["type"])
+            for field in self._candidate["fields"]
+        }
         result["candid"] = int(packets.candid[row])
         result["isdiffpos"] = str(source["isdiffpos"])
         return {**result, "psfFlux": 0.0, "psfFluxErr": 0.0, "band": ""}
@@ -156,6 +157,36 @@ class PacketCopier:
 
 _PLACEHOLDER = bytes(8 + 8 + 1)
 """What the added fields take in a candidate that was written without them."""
+
+
+def _fitting(value: Any, kind: Any) -> Any:
+    """A packet's value where the output's type can hold it, else null or the neutral value.
+
+    Fields that the survey mapping does not name can be of any type in a stranger's packet.
+    """
+    if any(_FITS[each](value) for each in (kind if isinstance(kind, list) else [kind])):
+        return value
+    return None if isinstance(kind, list) else NEUTRAL[kind]
+
+
+def _is_number(value: Any, largest: float) -> bool:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return number and abs(value) <= largest  # NaN is not
+
+
+def _is_integer(value: Any, bits: int) -> bool:
+    whole = isinstance(value, int) and not isinstance(value, bool)
+    return whole and -(2**bits) <= value < 2**bits
+
+
+_FITS: Mapping[str, Callable[[Any], bool]] = {
+    "null": lambda value: value is None,
+    "string": lambda value: isinstance(value, str),
+    "int": lambda value: _is_integer(value, 31),
+    "long": lambda value: _is_integer(value, 63),
+    "float": lambda value: _is_number(value, LARGEST_FLOAT),
+    "double": lambda value: _is_number(value, math.inf),
+}
 
 
 def _branch(kind: Any) -> Any:
