@@ -93,6 +93,7 @@ class Worker:
     def __init__(self, log, arguments):
         self._log = log.open("ab")
         self.log = log
+        self._begins_at = log.stat().st_size
         self.process = subprocess.Popen(
             [sys.executable, "-m", "worker", "run", *arguments],
             cwd=ROOT,
@@ -105,7 +106,8 @@ class Worker:
         self.process.send_signal(number)
 
     def drain(self):
-        """SIGTERM, as an orchestrator does; returns the exit code."""
+        """SIGTERM once it is ready, as an orchestrator does; returns the exit code."""
+        wait_until(self._ready, 60, "the worker to be ready", self)
         started = time.monotonic()
         self.signal(signal.SIGTERM)
         code = self.process.wait(30)
@@ -115,6 +117,9 @@ class Worker:
     def kill(self):
         self.process.kill()
         self.process.wait(30)
+
+    def _ready(self):
+        return b"ready: model" in self.log.read_bytes()[self._begins_at :]
 
     def tail(self):
         return self.log.read_text(errors="replace")[-4000:]
