@@ -28,3 +28,30 @@ def real_items():
                 readable.append((packet["candidate"]["jd"], packet["objectId"].encode(), value))
     readable.sort(key=lambda item: item[:2])
     return broken + [item[1:] for item in [*readable, *readable[::10]]]
+
+
+STORED = ("jd", "magpsf", "sigmapsf", "magnr", "sigmagnr", "distnr", "rb", "drb")
+
+
+def objects_of_two_values(items):
+    """Objects one of whose candids came with two values between which only bytes decide.
+
+    The smaller bytes win, whoever sent them: a value that a later packet brings can replace one
+    that an earlier packet was scored with, so a batch that is read again may see another curve.
+    """
+    own, copies = {}, {}
+    for _, value in items:
+        packet = read_packet(value)
+        if packet is None:
+            continue
+        candid = packet.get("candid", packet["candidate"].get("candid"))
+        _note(own, packet["objectId"], candid, packet["candidate"])
+        for point in packet.get("prv_candidates") or ():
+            if point.get("candid") is not None:
+                _note(copies, packet["objectId"], point["candid"], point)
+    undecided = {**copies, **own}
+    return {name for (name, _), values in undecided.items() if len(values) > 1}
+
+
+def _note(table, name, candid, point):
+    table.setdefault((name, candid), set()).add(tuple(point.get(field) for field in STORED))
