@@ -13,6 +13,7 @@ import select
 import signal
 import sys
 import traceback
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from tests.chaos.traps import install
@@ -26,6 +27,8 @@ def main(folder):
     install(folder)
     settings = load_settings(None, []).settings
     scorer = wiring.load_scorer(settings)
+    # Warming up started the pool's threads, which no child inherits; a new pool has none yet.
+    scorer._embedder._pool = ThreadPoolExecutor(1, "embed")
     wiring.load_scorer = lambda _settings: scorer
     wiring.make_decoder(settings)  # compiled here, inherited by all
     print(json.dumps({"ready": os.getpid()}), flush=True)
