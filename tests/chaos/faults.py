@@ -124,6 +124,8 @@ class Faults:
         for slot in SLOTS:
             self._expect(re.search(r"--start-at", self._last_line(slot)), "the way out in the log")
         world.supervisor.start_slots("--start-at", "stored")
+        # Until every partition has an offset again, a restart without the option stops.
+        wait(lambda: min(world.offsets() or [-1]) >= 0, PATIENCE_S, "an offset of each partition")
         self._progress()
         world.supervisor.start_slots()
 

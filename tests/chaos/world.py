@@ -119,17 +119,22 @@ class World:
 
     def committed(self):
         """Input records whose batch is committed; None while the broker doesn't say."""
+        offsets = self.offsets()
+        if offsets is None:
+            return None
+        count = sum(max(0, offset) for offset in offsets)
+        self.traffic.settled = max(count, self.traffic.settled)
+        return count
+
+    def offsets(self):
+        """The group's offset of each partition, below zero where it has none; None as above."""
         try:
             found = self._monitor.committed(
                 [TopicPartition(INPUT, p) for p in range(PARTITIONS)], timeout=3
             )
         except KafkaException:
             return None
-        if any(f.error for f in found):
-            return None
-        count = sum(max(0, f.offset) for f in found)
-        self.traffic.settled = max(count, self.traffic.settled)
-        return count
+        return None if any(f.error for f in found) else [f.offset for f in found]
 
     def merged(self):
         """Input records that the state says it holds."""

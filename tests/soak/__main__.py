@@ -61,7 +61,7 @@ def soaked(folder, options):
     url = f"http://127.0.0.1:{port}/metrics"
     with workers(Worker(folder / "log", arguments)) as (worker,):
         traffic.start()
-        wait_until(lambda: records(url), 120, "the first records", worker)
+        wait_until(lambda: records(url), 300, "the first records", worker)
         samples = list(sampled(worker.process.pid, url, options.minutes * 60))
         p99_s = p99(scraped(url))
         traffic.stop()
