@@ -26,6 +26,9 @@ def main():
     parser.add_argument("--rate", type=float, default=25.0, help="packets per second")
     parser.add_argument("--only", action="append", help="only this kind; repeatable")
     parser.add_argument("--report", type=Path)
+    parser.add_argument(
+        "--outcomes", type=Path, help="a folder with a file per seed; the report tells of them all"
+    )
     parser.add_argument("--logs", type=Path, help="keep servers' data and logs here")
     options = parser.parse_args()
     seeds = range(options.first_seed, options.first_seed + options.seeds)
@@ -34,8 +37,9 @@ def main():
         for outcome in pool.map(partial(one, options), seeds):
             outcomes.append(outcome)
             print(outcome, flush=True)
+            kept = remembered(options.outcomes, outcome) if options.outcomes else outcomes
             if options.report:
-                options.report.write_text(write_report(outcomes), encoding="utf-8")
+                options.report.write_text(write_report(kept), encoding="utf-8")
     total = sum((outcome.injected for outcome in outcomes), Counter())
     print(f"{total.total()} faults, {'clean' if all(o.clean for o in outcomes) else 'NOT CLEAN'}")
     return 0 if all(outcome.clean for outcome in outcomes) else 1
@@ -55,6 +59,14 @@ def one(options, seed):
             )  # fmt: skip
         except Exception as error:  # noqa: BLE001 - the other seeds go on
             return Outcome(seed, failed=[f"the campaign broke off: {error!r}"])
+
+
+def remembered(folder, outcome):
+    """Keep an outcome; those of all seeds that were ever kept there."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"{outcome.seed}.json").write_text(outcome.as_json(), encoding="utf-8")
+    files = sorted(folder.glob("*.json"), key=lambda file: int(file.stem))
+    return [Outcome.from_json(file.read_text(encoding="utf-8")) for file in files]
 
 
 def say(text):

@@ -1,5 +1,6 @@
 """One seeded campaign: a world, a schedule of faults, the end of the stream, a verdict."""
 
+import json
 import time
 from collections import Counter
 from dataclasses import dataclass, field
@@ -26,6 +27,17 @@ class Outcome:
     @property
     def clean(self):
         return self.verdict.clean and not self.failed and not self.surprises
+
+    def as_json(self):
+        return json.dumps({**vars(self), "verdict": vars(self.verdict)})
+
+    @classmethod
+    def from_json(cls, text):
+        found = json.loads(text)
+        found["verdict"] = Verdict(**found["verdict"])
+        found["injected"] = Counter(found["injected"])
+        found["exits"] = Counter({int(code): n for code, n in found["exits"].items()})
+        return cls(**found)
 
     def __str__(self):
         lines = [f"seed {self.seed}: {sum(self.injected.values())} faults in {self.seconds:.0f} s"]
