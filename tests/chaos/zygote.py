@@ -16,6 +16,8 @@ import traceback
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import torch
+
 from tests.chaos.traps import install
 from worker.commands import wiring
 from worker.config import load_settings
@@ -79,6 +81,7 @@ def become_worker(order):
         nothing = os.open(os.devnull, os.O_RDONLY)
         for source, target in ((nothing, 0), (log, 1), (log, 2)):
             os.dup2(source, target)
+        torch.set_num_threads(1)  # mends torch's own pool, which two threads would do at once
         from worker.__main__ import main as command  # noqa: PLC0415 - in the child, as in life
 
         command(order["arguments"])
