@@ -15,11 +15,12 @@ class Proxy:
         self._delay_s, self._cut = 0.0, False
         self._writers = set()
         self._loop = asyncio.new_event_loop()
-        self._server = self._loop.run_until_complete(
-            asyncio.start_server(self._serve, "127.0.0.1", 0)
-        )
-        self.port = self._server.sockets[0].getsockname()[1]
         threading.Thread(target=self._loop.run_forever, daemon=True).start()
+        # Never on the caller's thread: a browser that another test holds has its loop there.
+        self._server = asyncio.run_coroutine_threadsafe(
+            asyncio.start_server(self._serve, "127.0.0.1", 0), self._loop
+        ).result(10)
+        self.port = self._server.sockets[0].getsockname()[1]
 
     def slow(self, delay_s):
         """Every piece of data takes this much longer, in both directions."""
