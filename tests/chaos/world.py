@@ -212,7 +212,7 @@ class Supervisor(threading.Thread):
             os.kill(pid, number)
         wait(lambda: all(p is None or p in self._world.zygote.codes for p in pids.values()), 40,
              "the workers to end")  # fmt: skip
-        return [self._world.zygote.codes.get(pid) for pid in pids.values()]
+        return [self._world.zygote.codes[pid] for pid in pids.values() if pid is not None]
 
     def run(self):
         while not self._stopping.wait(0.05):
@@ -221,7 +221,8 @@ class Supervisor(threading.Thread):
 
     def close(self):
         self._stopping.set()
-        self.join(40)
+        if self.is_alive():
+            self.join(40)
         for pid in self.pids.values():
             if pid is not None and pid not in self._world.zygote.codes:
                 os.kill(pid, signal.SIGKILL)

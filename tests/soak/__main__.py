@@ -108,7 +108,7 @@ def scraped(url):
 
 def records(url):
     lines = scraped(url).splitlines()
-    name = "anomaly_worker_records_total{"
+    name = "anomaly_worker_alerts_total{"
     return int(sum(float(line.split()[-1]) for line in lines if line.startswith(name)))
 
 
