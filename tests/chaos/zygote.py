@@ -1,4 +1,7 @@
-"""Forks workers that have everything imported and the model loaded: a restart costs no seconds.
+"""Forks workers that have everything imported: a restart costs no seconds.
+
+Nothing here may start a thread, and so no model is loaded before a fork: no child inherits the
+threads of a pool, and one that waits for them hangs.
 
 Reads one JSON line per worker from stdin ({"arguments", "log"}), answers {"started": pid} and,
 when one ends, {"ended": pid, "code": exit code or minus the signal}. The children run
@@ -13,10 +16,7 @@ import select
 import signal
 import sys
 import traceback
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-
-import torch
 
 from tests.chaos.traps import install
 from worker.commands import wiring
@@ -27,12 +27,7 @@ PR_SET_PDEATHSIG = 1
 
 def main(folder):
     install(folder)
-    settings = load_settings(None, []).settings
-    scorer = wiring.load_scorer(settings)
-    # Warming up started the pool's threads, which no child inherits; a new pool has none yet.
-    scorer._embedder._pool = ThreadPoolExecutor(1, "embed")
-    wiring.load_scorer = lambda _settings: scorer
-    wiring.make_decoder(settings)  # compiled here, inherited by all
+    wiring.make_decoder(load_settings(None, []).settings)  # compiled here, inherited by all
     print(json.dumps({"ready": os.getpid()}), flush=True)
     while True:
         readable, _, _ = select.select([sys.stdin.buffer.raw], [], [], 0.05)
@@ -81,7 +76,6 @@ def become_worker(order):
         nothing = os.open(os.devnull, os.O_RDONLY)
         for source, target in ((nothing, 0), (log, 1), (log, 2)):
             os.dup2(source, target)
-        torch.set_num_threads(1)  # mends torch's own pool, which two threads would do at once
         from worker.__main__ import main as command  # noqa: PLC0415 - in the child, as in life
 
         command(order["arguments"])
