@@ -48,7 +48,10 @@ class Faults:
 
     def join_and_leave(self):
         """A third worker comes and goes."""
+        log = self._world.folder / "worker-2.log"
+        before = _times_ready(log)
         pid = self._world.spawn("2")
+        wait(lambda: _times_ready(log) > before, PATIENCE_S, "the third worker to be ready")
         self._progress()
         os.kill(pid, signal.SIGTERM)
         wait(lambda: pid in self._world.zygote.codes, PATIENCE_S, "the third worker to leave")
@@ -236,3 +239,8 @@ def schedule(seed, kinds, kills, points=POINTS):
     order += [("kill_between_steps", (points[n % len(points)],)) for n in range(kills)]
     random.Random(seed).shuffle(order)
     return order
+
+
+def _times_ready(log):
+    """How often workers that wrote this log began to work."""
+    return log.read_bytes().count(b"ready: model") if log.exists() else 0
