@@ -61,7 +61,7 @@ class Rules(NamedTuple):
 
 
 class Output(NamedTuple):
-    """Where rows go: by table columns, owners, identifiers; spans of each packet; `state`.
+    """Where rows go: by table rows of columns, owners, identifiers; spans of packets; `state`.
 
     `spans` (P, S, 2): the last is the packet's body, the one before it the object's name.
     """
@@ -160,7 +160,7 @@ def _end_row(table: int, owner: int, rules: Any, hand: Any, output: Any) -> int:
     if index >= len(output.keys[kind]):
         return FULL
     for column in range(rules.counts[kind, 0]):
-        output.columns[kind][column, index] = hand.row[rules.slots[kind, column]]
+        output.columns[kind][index, column] = hand.row[rules.slots[kind, column]]
     output.owners[kind][index] = owner
     output.keys[kind][index] = hand.identifiers[table]
     state[kind] = index + 1

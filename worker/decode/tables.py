@@ -49,7 +49,7 @@ class Tables:
         points = _POINTS_PER_PACKET * packets
         sizes = (packets, points, points, points)
         self._output = kernel.Output(
-            tuple(np.empty((len(n), size)) for n, size in zip(layout.names, sizes, strict=True)),
+            tuple(np.empty((size, len(n))) for n, size in zip(layout.names, sizes, strict=True)),
             tuple(np.empty(size, np.int64) for size in sizes),
             tuple(np.empty(size, np.int64) for size in sizes),
             np.empty((packets, layout.spans, 2), np.int64),
@@ -85,7 +85,7 @@ class Tables:
         row = int(self._output.state[table])
         while row >= len(self._output.owners[table]):
             self._grow()
-        self._output.columns[table][:, row] = columns
+        self._output.columns[table][row] = columns
         self._output.owners[table][row] = owner
         self._output.keys[table][row] = kernel.NULL_IDENTIFIER if key is None else key
         self._output.state[table] = row + 1
@@ -93,37 +93,36 @@ class Tables:
     def _grow(self) -> None:
         columns, owners, keys, spans, state = self._output
         self._output = kernel.Output(
-            tuple(_doubled(table, 1) for table in columns),
-            tuple(_doubled(table, 0) for table in owners),
-            tuple(_doubled(table, 0) for table in keys),
-            _doubled(spans, 0),
+            tuple(map(_doubled, columns)),
+            tuple(map(_doubled, owners)),
+            tuple(map(_doubled, keys)),
+            _doubled(spans),
             state,
         )
 
     def batch(self, jobs: Jobs, library: Library, survey: Survey) -> PacketBatch:
         """The rows as columns."""
-        count = int(self._output.state[kernel.PACKET])
-        owners = self._output.owners[kernel.PACKET][:count]
-        base = jobs.cells[owners, kernel.ADDRESS][:, None, None]
-        spans = self._output.spans[:count]
-        spans = np.where(spans < 0, -1, spans - base)
+        owners = self._output.owners[kernel.PACKET][: self._output.state[kernel.PACKET]]
+        cells = jobs.cells[owners]
+        spans = self._output.spans[: len(owners)] - cells[:, kernel.ADDRESS, None, None]
+        # One copy in which each span of all packets is contiguous; absent ones are below 0.
+        spans = np.maximum(spans, -1).transpose(1, 0, 2).copy()
         blocks = [jobs.blocks[job] for job in owners.tolist()]
-        used, schema = np.unique(jobs.cells[owners, kernel.PROGRAM], return_inverse=True)
+        is_used = np.zeros(len(library.entries), np.bool_)
+        is_used[cells[:, kernel.PROGRAM]] = True
+        texts = [library.entries[number].text for number in np.flatnonzero(is_used).tolist()]
         return PacketBatch(
-            record=jobs.cells[owners, kernel.RECORD].astype(np.int32),
-            schemas=[library.entries[number].text for number in used.tolist()],
-            schema=schema.astype(np.int32),
+            record=cells[:, kernel.RECORD].astype(np.int32),
+            schemas=texts,
+            schema=(np.cumsum(is_used, dtype=np.int32) - 1)[cells[:, kernel.PROGRAM]],
             blocks=blocks,
-            body=spans[:, -1].copy(),
-            spans={name: spans[:, index].copy() for index, name in enumerate(survey.spans)},
-            object_id=self._object_ids(blocks, spans[:, self._layout.name_span]),
+            body=spans[-1],
+            spans=dict(zip(survey.spans, spans, strict=False)),
+            object_id=self._object_ids(blocks, spans[self._layout.name_span]),
             candid=self._candid(kernel.PACKET),
             **self._columns(kernel.PACKET),
             detections=Detections(
-                candid=self._output.keys[kernel.DETECTION][
-                    : self._output.state[kernel.DETECTION]
-                ].copy(),
-                **self._points(kernel.DETECTION),
+                candid=self._candid(kernel.DETECTION), **self._points(kernel.DETECTION)
             ),
             non_detections=NonDetections(**self._points(kernel.LIMIT)),
             forced=ForcedPoints(**self._points(kernel.FORCED)),
@@ -138,12 +137,10 @@ class Tables:
         return keys[: self._output.state[table]].copy()
 
     def _columns(self, table: int) -> dict[str, Any]:
-        count = int(self._output.state[table])
-        return {
-            name: column[:count].astype(_DTYPES.get(name, np.float64))
-            for name, column in zip(
-                self._layout.names[table], self._output.columns[table], strict=True
-            )
+        rows = self._output.columns[table][: self._output.state[table]]
+        columns = dict(zip(self._layout.names[table], rows.T.copy(), strict=True))
+        return columns | {
+            name: columns[name].astype(kind) for name, kind in _DTYPES.items() if name in columns
         }
 
     def _object_ids(self, blocks: Sequence[bytes], spans: Int64) -> list[str]:
@@ -156,5 +153,5 @@ class Tables:
         return names
 
 
-def _doubled(array: Any, axis: int) -> Any:
-    return np.concatenate([array, np.empty_like(array)], axis=axis)
+def _doubled(array: Any) -> Any:
+    return np.concatenate([array, np.empty_like(array)])
