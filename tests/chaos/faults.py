@@ -6,6 +6,7 @@ import re
 import signal
 import time
 from contextlib import suppress
+from pathlib import Path
 
 from confluent_kafka import KafkaException
 
@@ -96,9 +97,7 @@ class Faults:
     def zombie_producer(self):
         """A worker is frozen in its commit, replaced, and wakes up."""
         point = self._random.choice(["begun", "producing", "produced", "offsets_sent"])
-        slot, pid = self._running()
-        self._world.arm(pid, point, 1, signal.SIGSTOP)
-        wait(lambda: self._frozen(pid), PATIENCE_S, f"slot {slot} to freeze at {point}")
+        slot, pid = self._frozen_at(point)
         successor = self._world.spawn(slot)
         self._progress(40)
         os.kill(pid, signal.SIGCONT)
@@ -199,9 +198,15 @@ class Faults:
         wait(lambda: len(living()) == len(SLOTS), PATIENCE_S, "every slot to run")
         return self._random.choice(sorted(living()))
 
-    def _frozen(self, pid):
-        with open(f"/proc/{pid}/stat") as file:  # noqa: PTH123 - not a file of ours
-            return file.read().rpartition(")")[2].split()[0] == "T"
+    def _frozen_at(self, point):
+        """A slot and its process, frozen; one that asks for its restart on the way is let go."""
+        for _ in range(5):
+            slot, pid = self._running()
+            self._world.arm(pid, point, 1, signal.SIGSTOP)
+            wait(lambda pid=pid: _state(pid) in {"T", None}, PATIENCE_S, f"{slot} at {point}")
+            if _state(pid) == "T":
+                return slot, pid
+        raise AssertionError(f"no worker lived to freeze at {point}")
 
     def _end(self, pid):
         with suppress(ProcessLookupError):
@@ -239,6 +244,15 @@ def schedule(seed, kinds, kills, points=POINTS):
     order += [("kill_between_steps", (points[n % len(points)],)) for n in range(kills)]
     random.Random(seed).shuffle(order)
     return order
+
+
+def _state(pid):
+    """The letter by which the kernel tells a process' state; None when there is none."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text(encoding="ascii")
+    except FileNotFoundError:
+        return None
+    return stat.rpartition(")")[2].split()[0]
 
 
 def _times_ready(log):
