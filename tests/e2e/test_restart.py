@@ -63,6 +63,18 @@ def test_two_workers_one_of_them_killed(bench, whole):
     same(run.results(), whole, but=undecided)
 
 
+def test_rolling_restart_under_the_brokers_own_assignment(bench, whole):
+    """The group protocol of KIP-848; a killed slot is free there after the session's time only."""
+    run = bench.run("rolling", real_items(), kafka__consumer__group__protocol="consumer")
+    with workers(run.worker("0"), run.worker("1")) as (first, second):
+        run.wait(0.2, first, second)
+        assert second.drain() == 0, second.tail()
+        with workers(run.worker("1")) as (third,):
+            run.wait(1.0, first, third)
+            assert [first.drain(), third.drain()] == [0, 0], first.tail() + third.tail()
+    same(run.results(), whole, but=objects_of_two_values(real_items()))
+
+
 def test_shuffled_packets_end_in_the_same_state(bench, whole):
     items = real_items()
     random.Random(4).shuffle(items)
@@ -119,8 +131,8 @@ class Bench:
     def __init__(self, bootstrap, redis_url, folder):
         self.bootstrap, self.redis_url, self.folder = bootstrap, redis_url, folder
 
-    def run(self, name, items):
-        return Run(self, name, items)
+    def run(self, name, items, **settings):
+        return Run(self, name, items, settings)
 
 
 class Run:
@@ -130,8 +142,9 @@ class Run:
     looks back on what one process has seen, so it is not replayable.
     """
 
-    def __init__(self, bench, name, items):
+    def __init__(self, bench, name, items, settings):
         self.bench, self.name, self.count = bench, name, len(items)
+        self._settings = settings
         self.topic, self.out = f"e2e.{name}", f"e2e.{name}.anomaly"
         create_topic(bench.bootstrap, self.topic, PARTITIONS)
         produce(bench.bootstrap, self.topic, items)
@@ -140,7 +153,7 @@ class Run:
         arguments = run_arguments(
             self.bench.bootstrap, self.bench.redis_url, topic=self.topic, out=self.out,
             group=f"e2e-{self.name}", slot=slot, source__survey="simulated",
-            output__min_percentile="80", batch__max_records="40",
+            output__min_percentile="80", batch__max_records="40", **self._settings,
         )  # fmt: skip
         return Worker(self.bench.folder / f"{self.name}-{slot}.log", arguments)
 
