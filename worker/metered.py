@@ -170,18 +170,6 @@ class MeteredStore(Store):
             return False
         return True
 
-    def clock_skew_s(self) -> float:
-        """The server's clock minus ours, half the way there and back taken off."""
-        before = time.time()
-        seconds, micros = self._call("time", self._client.time)
-        return float(seconds + micros / 1e6 - (before + time.time()) / 2)
-
-    def memory_share(self) -> float:
-        """Used part of maxmemory, 0 where there is no limit."""
-        info = self._call("info", lambda: self._client.info("memory"))
-        limit = int(info.get("maxmemory", 0))
-        return int(info["used_memory"]) / limit if limit else 0.0
-
     def _call(self, operation: str, call: Callable[[], Any]) -> Any:
         try:
             return super()._call(operation, call)

@@ -115,9 +115,11 @@ class Redis(_Section):
     url: str = Field("redis://127.0.0.1:6379/0", description="redis://, rediss:// or unix://")
     url_file: Path | None = Field(None, description="file that holds the URL")
     prefix: str = Field("anomaly:", description="prefix of every key")
-    mode: Literal["single", "sentinel"] = "single"
+    mode: Literal["single", "sentinel", "cluster"] = "single"
+    nodes: tuple[str, ...] = Field((), description="host:port of more nodes of a cluster")
     sentinels: tuple[str, ...] = Field((), description="host:port of each sentinel")
-    service_name: str | None = None
+    service_name: str | None = Field(None, description="the sentinels' name; default: mymaster")
+    sentinel_login: bool = Field(False, description="the sentinels want the URL's user too")  # noqa: FBT003 - pydantic's default
     max_points: int = Field(512, ge=10, description="newest points kept per object and band")
     ttl_days: float = Field(400, gt=0)
     claim_ttl_days: float = Field(14, gt=0, description="input retention + 7 d")

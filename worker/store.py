@@ -11,24 +11,24 @@ Keys, below `<prefix>`:
 =======================================  ==========  ==============================================
 
 Everything of one object shares its hash tag and so its slot; merging is one script call per
-object and one pipeline per batch, never a round trip per alert.
+object and one pipeline per server and batch, never a round trip per alert.
 """
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib.resources import files
 from itertools import pairwise
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 import numpy as np
 import redis
-from redis.backoff import NoBackoff
-from redis.retry import Retry
-from redis.sentinel import Sentinel
 
-from worker.errors import ConfigError, TransientError
+from worker.cluster import Cluster
+from worker.connect import Address, connect, translated
+from worker.errors import ConfigError
 from worker.light_curve import light_curves, merge_points, packed_points
 from worker.marks import Marks, Raising
+from worker.redis_facts import ServerFacts, servers
 from worker.types import (
     BANDS,
     LAYOUT_VERSION,
@@ -44,22 +44,6 @@ from worker.types import (
 )
 
 MAX_EMISSIONS = 32
-
-_REFUSED = (redis.AuthenticationError, redis.exceptions.NoPermissionError)
-"""The server answers and says no: waiting doesn't help, a person must act."""
-
-_TRANSIENT = (
-    redis.ConnectionError,
-    redis.TimeoutError,
-    redis.exceptions.BusyLoadingError,
-    redis.exceptions.ReadOnlyError,
-    redis.exceptions.ClusterDownError,
-    redis.exceptions.TryAgainError,
-    redis.exceptions.OutOfMemoryError,
-    redis.exceptions.MasterDownError,
-)
-_REFUSED_FOR_NOW = ("NOREPLICAS", "MISCONF")
-"""Writes are refused while replicas or the disk are away; redis has no class for these."""
 
 
 class Store:
@@ -86,39 +70,14 @@ class Store:
         self._merge_sha = self._marks_sha = self._claim_sha = ""
 
     @classmethod
-    def connect(
-        cls,
-        url: str,
-        *,
-        mode: Literal["single", "sentinel"] = "single",
-        sentinels: Sequence[str] = (),
-        service_name: str | None = None,
-        timeout_s: float = 5.0,
-        **settings: Any,
-    ) -> Self:
-        """Connect; `settings` are those of the constructor.
+    def connect(cls, address: Address | str, **settings: Any) -> Self:
+        """Connect; a text is the URL of one server; `settings` are those of the constructor.
 
-        Raises ConfigError for an unusable URL and TransientError when nobody answers.
+        Raises ConfigError for an unusable address and TransientError when nobody answers.
         """
-        options: dict[str, Any] = {
-            "socket_timeout": timeout_s,
-            "socket_connect_timeout": timeout_s,
-            # The loop repeats a failed call itself; a second layer would multiply the wait.
-            "retry": Retry(NoBackoff(), 0),
-        }
-        try:
-            if mode == "sentinel":
-                hosts = [(h.rpartition(":")[0], int(h.rpartition(":")[2])) for h in sentinels]
-                watch: Any = Sentinel
-                client = watch(hosts, socket_timeout=timeout_s).master_for(
-                    service_name or "mymaster", **options
-                )
-            else:
-                client = redis.Redis.from_url(url, **options)
-        except ValueError as error:
-            raise ConfigError(f"redis.url: {error}") from error
-        store = cls(client, **settings)
-        store._call("connect", client.ping)
+        where = Address(address) if isinstance(address, str) else address
+        store = cls(translated("connect", lambda: connect(where)), **settings)
+        store._call("connect", store._client.ping)
         return store
 
     def check_meta(self, programids: Iterable[int]) -> None:
@@ -200,22 +159,12 @@ class Store:
             partitions, self._call("marks", lambda: self._marks.read(self._client, partitions))
         )
 
-    def server_facts(self) -> dict[str, str]:
-        """Version, eviction policy and kind of persistence, for `check`."""
-        info = self._call("info", self._client.info)
-        kinds = []
-        if info.get("aof_enabled"):
-            kinds.append("aof")
-        if (
-            "save" in self._call("config", lambda: self._client.config_get("save"))
-            and (self._client.config_get("save")["save"])
-        ):
-            kinds.append("rdb")
-        return {
-            "version": str(info.get("valkey_version", info.get("redis_version", "?"))),
-            "policy": str(info.get("maxmemory_policy", "?")),
-            "persistence": "+".join(kinds) or "none",
-        }
+    def servers(self) -> list[ServerFacts]:
+        """Every server that holds state, for `check`."""
+        facts: list[ServerFacts] = self._call(
+            "info", lambda: servers(self._client, self._marks.keys)
+        )
+        return facts
 
     def close(self) -> None:
         """Close the connections."""
@@ -242,7 +191,7 @@ class Store:
         return blobs
 
     def _merged(self, names: Sequence[str], blobs: Sequence[bytes], marks: Raising) -> list[Any]:
-        """One pipeline: a merge per object, then the marks under every tag."""
+        """A merge per object, then the marks under every tag."""
 
         def queue(pipe: Any) -> None:
             for number, name in enumerate(names):
@@ -250,36 +199,37 @@ class Store:
                 records = blobs[number * len(BANDS) : (number + 1) * len(BANDS)]
                 limits = self._max_points, self._ttl_s
                 pipe.evalsha(self._merge_sha, len(keys), *keys, *limits, *records)
-            marks.queue(pipe, self._marks_sha)
 
-        return self._scripted(queue)
+        return self._scripted(queue, lambda pipe: marks.queue(pipe, self._marks_sha))
 
-    def _scripted(self, queue: Callable[[Any], None]) -> list[Any]:
-        """One pipeline of script calls, which may be repeated as a whole."""
+    def _scripted(self, *queues: Callable[[Any], None]) -> list[Any]:
+        """The answers to script calls, which may be repeated as a whole."""
         if not self._merge_sha:
-            load = self._client.script_load
-            self._claim_sha, self._marks_sha = load(self._claim_script), load(self._marks_script)
-            self._merge_sha = load(self._merge_script)
-        pipe = self._client.pipeline(transaction=False)
-        queue(pipe)
+            self._load_scripts()
         try:
-            return list(pipe.execute())
+            return self._sent(queues)
         except redis.exceptions.NoScriptError:
-            # The server was restarted and forgot the scripts.
-            self._merge_sha = ""
-            return self._scripted(queue)
+            # The server was restarted, or a replica took over that never had them.
+            self._load_scripts()
+            return self._sent(queues)
+
+    def _sent(self, queues: Sequence[Callable[[Any], None]]) -> list[Any]:
+        """One pipeline; a cluster gets one for each, in turn: it may redirect, out of order."""
+        answers: list[Any] = []
+        pipe = self._client.pipeline(transaction=False)
+        for queue in queues:
+            queue(pipe)
+            if isinstance(self._client, Cluster):
+                answers += pipe.execute()
+        return answers + list(pipe.execute())
+
+    def _load_scripts(self) -> None:
+        load = self._client.script_load
+        self._claim_sha, self._marks_sha = load(self._claim_script), load(self._marks_script)
+        self._merge_sha = load(self._merge_script)
 
     def _call(self, operation: str, call: Callable[[], Any]) -> Any:
-        try:
-            return call()
-        except _REFUSED as error:
-            raise ConfigError(f"redis {operation}: {error}") from error
-        except _TRANSIENT as error:
-            raise TransientError(f"redis {operation}: {error}") from error
-        except redis.ResponseError as error:
-            if any(word in str(error) for word in _REFUSED_FOR_NOW):
-                raise TransientError(f"redis {operation}: {error}") from error
-            raise
+        return translated(operation, call)
 
 
 def _emissions(found: Sequence[bytes]) -> list[Emission]:

@@ -94,7 +94,7 @@ def finish(world):
 def evidence_of(world):
     return gathered(
         world.kafka.bootstrap,
-        world.redis.url,
+        [world.redis.url],
         topic=INPUT,
         out=OUT,
         prefix="chaos:",

@@ -27,7 +27,7 @@ class Evidence:
     restores: int = 0
 
 
-def gathered(bootstrap, redis_url, *, topic, out, prefix, unordered=(), restores=0):
+def gathered(bootstrap, redis_urls, *, topic, out, prefix, unordered=(), restores=0):
     """Everything with read_committed."""
     config, topics = {"bootstrap.servers": bootstrap}, Topics(out)
     return Evidence(
@@ -36,7 +36,7 @@ def gathered(bootstrap, redis_url, *, topic, out, prefix, unordered=(), restores
         alerts=[read_packet(read.value) for read in read_all(config, topics.out)],
         letters=list(read_all(config, topics.dead_letters)),
         books=[read_packet(read.value) for read in read_all(config, topics.ledger)],
-        curves=stored_curves(redis_url, prefix),
+        curves={cell: v for url in redis_urls for cell, v in stored_curves(url, prefix).items()},
         unordered=set(unordered),
         restores=restores,
     )

@@ -213,7 +213,7 @@ class TestMeta:
 class TestAway:
     def test_nobody_there(self):
         with pytest.raises(TransientError, match="redis connect"):
-            Store.connect("redis://127.0.0.1:1/0", prefix="p:", group="g", timeout_s=1)
+            Store.connect("redis://127.0.0.1:1/0", prefix="p:", group="g")
 
     def test_an_address_that_is_none(self):
         with pytest.raises(ConfigError, match="redis://"):

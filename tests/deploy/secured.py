@@ -16,7 +16,7 @@ from tests.processes import free_ports
 from tests.redis_server import RedisServer
 
 USER = "anomaly-worker"
-REDIS_RULES = "+@read +@write +@scripting +@connection +info +config|get +time"
+REDIS_RULES = "+@read +@write +@scripting +@connection +info +config|get +time +cluster|slots"
 
 KAFKA_PROPERTIES = """
 listener.security.protocol.map=CONTROLLER:PLAINTEXT,SASL_SSL:SASL_SSL,PLAINTEXT:PLAINTEXT
@@ -108,17 +108,25 @@ class SecuredKafka(KafkaServer):
 
 
 class SecuredRedis(RedisServer):
-    """TLS alone, the default user off, one user with the rights of deploy/SECURITY.md."""
+    """TLS alone, the default user off, one user with the rights of deploy/SECURITY.md.
 
-    def __init__(self, folder, binary, certificates, password):
+    `admin_url`: the tests' own user, who may do everything.
+    """
+
+    def __init__(self, folder, binary, certificates, password, **options):
         folder.mkdir(parents=True, exist_ok=True)
         rules = folder / "users.acl"
-        rules.write_text(f"user default off\nuser {USER} on >{password} ~anomaly:* {REDIS_RULES}\n")
+        rules.write_text(
+            f"user default off\nuser admin on >{password} ~* +@all\n"
+            f"user {USER} on >{password} ~anomaly:* {REDIS_RULES}\n"
+        )
         (port,) = free_ports(1)
         super().__init__(
             folder, binary, port=0, tls_port=port, tls_cert_file=certificates.certificate,
             tls_key_file=certificates.key, tls_ca_cert_file=certificates.authority,
-            tls_auth_clients="no", aclfile=rules,
+            tls_auth_clients="no", aclfile=rules, **options,
         )  # fmt: skip
         query = f"?ssl_ca_certs={certificates.authority}"
-        self.url = f"rediss://{USER}:{password}@localhost:{port}/0{query}"
+        self.url, self.admin_url = (
+            f"rediss://{user}:{password}@127.0.0.1:{port}/0{query}" for user in (USER, "admin")
+        )

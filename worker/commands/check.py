@@ -7,7 +7,8 @@ from pathlib import Path
 
 import click
 
-from worker.commands.doctor import PROBES, Finding, guarded
+from worker.commands.doctor import PROBES
+from worker.commands.findings import Finding, guarded
 from worker.commands.options import json_option, settings_options
 from worker.config import load_settings
 from worker.errors import ExitCode

@@ -2,15 +2,13 @@
 
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Literal
 
-from worker.errors import AnomalyWorkerError, ConfigError, ExitCode
+from worker.commands.doctor_redis import check_redis
+from worker.commands.findings import SKEW_S, Finding, Probe
+from worker.errors import ConfigError, ExitCode
 from worker.settings import Settings
-
-Status = Literal["ok", "warning", "failed"]
 
 OLD_CALIBRATION_DAYS = 180
 SAMPLE = 16
@@ -20,32 +18,6 @@ DRIFT_SAMPLE = 2000
 DRIFT_SMALLEST = 300
 DRIFT_DISTANCE = 0.15
 """Largest gap between the distribution of p and the uniform one that a calibration may show."""
-
-SKEW_S = 2.0
-FULL = 0.8
-OLDEST_REDIS = (6, 2)
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One line of the check: what was looked at, how it is, and what to do."""
-
-    what: str
-    status: Status
-    detail: str
-    advice: str = ""
-    exit_code: int = ExitCode.OK
-
-
-Probe = Callable[[Settings], Iterator[Finding]]
-
-
-def guarded(what: str, probe: Probe, settings: Settings) -> Iterator[Finding]:
-    """A probe's findings; what it raises is one too."""
-    try:
-        yield from probe(settings)
-    except AnomalyWorkerError as error:
-        yield Finding(what, "failed", str(error), exit_code=error.exit_code)
 
 
 def check_topics(settings: Settings) -> Iterator[Finding]:
@@ -110,43 +82,6 @@ def input_topics(settings: Settings) -> list[str]:
 def _is_ours(settings: Settings, name: str) -> bool:
     out = settings.output.topic
     return name == out or name.startswith(f"{out}.")
-
-
-def check_redis(settings: Settings) -> Iterator[Finding]:
-    """Version, layout, eviction, persistence, room and clock."""
-    from worker.commands.wiring import connect_store
-
-    store = connect_store(settings)
-    try:
-        facts = store.server_facts()
-        skew_s = store.clock_skew_s()
-        used = store.memory_share()
-    finally:
-        store.close()
-    yield Finding("redis", "ok", f"version {facts['version']}, layout and programids fit")
-    if _version(facts["version"]) < OLDEST_REDIS:
-        yield Finding("redis", "failed", f"version {facts['version']} is too old",
-                      "6.2 or newer, or Valkey", ExitCode.CONFIG)  # fmt: skip
-    if facts["policy"] != "noeviction":
-        yield Finding("redis", "warning", f"maxmemory-policy {facts['policy']}",
-                      "set noeviction: evicted curves are lost silently")  # fmt: skip
-    if facts["persistence"] == "none":
-        yield Finding(
-            "redis",
-            "warning",
-            "no persistence",
-            "set appendonly yes; without it a restart is a rebuild from the input",
-        )
-    if used > FULL:
-        yield Finding("redis", "warning", f"{used:.0%} of maxmemory is used",
-                      "see the capacity table in deploy/README.md")  # fmt: skip
-    status: Status = "ok" if abs(skew_s) < SKEW_S else "warning"
-    advice = "" if status == "ok" else "synchronise the clocks: latencies and nights depend on them"
-    yield Finding("clock", status, f"Redis is {skew_s:+.2f} s from this machine", advice)
-
-
-def _version(text: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in text.split(".")[:2] if part.isdigit())
 
 
 def check_model(settings: Settings) -> Iterator[Finding]:

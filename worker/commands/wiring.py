@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from models import default_artifact
 from worker.commands.device import GuardedScorer
+from worker.connect import Address
 from worker.cuts import Cuts
 from worker.decode import Decoder
 from worker.encode import Encoder
@@ -75,17 +76,22 @@ def connect_read_only(settings: Settings) -> ReadOnlyStore:
 
 def _connected(settings: Settings, kind: type[S]) -> S:
     redis = settings.redis
-    store = kind.connect(
+    address = Address(
         settings.redis_url,
+        redis.mode,
+        redis.nodes,
+        redis.sentinels,
+        redis.service_name,
+        redis.sentinel_login,
+        redis.timeout_s,
+    )
+    store = kind.connect(
+        address,
         prefix=redis.prefix,
         group=settings.worker.group,
-        mode=redis.mode,
-        sentinels=redis.sentinels,
-        service_name=redis.service_name,
         max_points=redis.max_points,
         ttl_s=int(redis.ttl_days * SECONDS_PER_DAY),
         claim_ttl_s=int(redis.claim_ttl_days * SECONDS_PER_DAY),
-        timeout_s=redis.timeout_s,
     )
     store.check_meta(settings.output.programids)
     return store
