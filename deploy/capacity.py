@@ -7,7 +7,8 @@
 The costs are measured where you run the worker, and given as options:
 
     anomaly-worker bench pipeline --json     alerts_per_s and cores: --cpu-rate = their quotient
-    the same on a machine with a GPU         --gpu-rate = alerts_per_s with one GPU
+    the same on a machine with a GPU         --gpu-rate = alerts_per_s with one GPU; without
+                                             it GPUs are left out of the plan
     redis-cli info memory, after `seed`      bytes used = objects (--object-bytes + points
                                              --bytes-per-point); the defaults are measured
 """
@@ -54,7 +55,7 @@ class Costs:
     """What one unit does. Rates in alerts/s; `object_bytes`: keys and expiry of an object."""
 
     cpu_rate: float
-    gpu_rate: float
+    gpu_rate: float | None
     redis_rate: float
     bytes_per_point: float
     object_bytes: float
@@ -63,15 +64,15 @@ class Costs:
 
 @dataclass(frozen=True)
 class Plan:
-    """What to set up."""
+    """What to set up. Each Redis master wants a replica of the same size beside it."""
 
     survey: str
     peak_alerts_per_s: float
     partitions: int
     cpu_cores: int
-    gpu_workers: int
+    gpu_workers: int | None
     redis_memory_gib: float
-    redis_nodes: int
+    redis_masters: int
     kafka_in_mb_per_s: float
     lag_after_10_min_outage_s: float
 
@@ -79,7 +80,7 @@ class Plan:
 def plan(survey: Survey, costs: Costs) -> Plan:
     """Partitions, workers and memory, each for the peak with headroom."""
     cores = math.ceil(survey.peak / (costs.cpu_rate * HEADROOM))
-    gpus = math.ceil(survey.peak / (costs.gpu_rate * HEADROOM))
+    gpus = math.ceil(survey.peak / (costs.gpu_rate * HEADROOM)) if costs.gpu_rate else None
     stored = survey.objects * (survey.points * costs.bytes_per_point + costs.object_bytes)
     memory_gib = stored / MEMORY_HEADROOM / 2**30
     by_memory = memory_gib / costs.node_gib
@@ -111,11 +112,11 @@ def main() -> None:
     parser.add_argument("--objects", type=float, help="objects with state")
     parser.add_argument("--points", type=float, help="stored points per object, all bands")
     parser.add_argument("--cpu-rate", type=float, required=True, help="alerts/s of one core")
-    parser.add_argument("--gpu-rate", type=float, required=True, help="alerts/s of a GPU worker")
+    parser.add_argument("--gpu-rate", type=float, help="alerts/s of a GPU worker")
     parser.add_argument("--redis-rate", type=float, default=7000, help="merges/s of one node")
     parser.add_argument("--bytes-per-point", type=float, default=POINT_BYTES)
     parser.add_argument("--object-bytes", type=float, default=OBJECT_BYTES)
-    parser.add_argument("--node-gib", type=float, default=64, help="memory of one Redis node")
+    parser.add_argument("--node-gib", type=float, default=128, help="memory of one Redis node")
     parser.add_argument("--json", action="store_true")
     chosen = parser.parse_args()
     costs = Costs(chosen.cpu_rate, chosen.gpu_rate, chosen.redis_rate, chosen.bytes_per_point,
@@ -143,8 +144,9 @@ def _print_table(plans: list[Plan]) -> None:
     print("| " + " | ".join(name.replace("_", " ") for name in names) + " |")
     print("|" + "---|" * len(names))
     for row in rows:
-        print("| " + " | ".join(f"{row[name]:,}" if name != "survey" else row[name]
-                                for name in names) + " |")  # fmt: skip
+        cells = [f"{row[name]:,}" if isinstance(row[name], (int, float)) else row[name] or "-"
+                 for name in names]  # fmt: skip
+        print("| " + " | ".join(cells) + " |")
 
 
 if __name__ == "__main__":

@@ -34,14 +34,24 @@ def test_the_three_surveys():
     assert ten["gpu_workers"] == 5
     assert ten["partitions"] >= 2 * ten["cpu_cores"]
     assert ten["redis_memory_gib"] == pytest.approx(10 * lsst["redis_memory_gib"], rel=0.01)
-    assert 2 not in {plan["redis_nodes"] for plan in found.values()}
+    assert 2 not in {plan["redis_masters"] for plan in found.values()}
 
 
 def test_a_survey_of_ones_own():
     small = plans("mine", "--alerts-per-s", "10", "--objects", "1e6", "--points", "20")["mine"]
     more = plans("mine", "--alerts-per-s", "10", "--objects", "1e6", "--points", "200")["mine"]
-    assert small["redis_nodes"] == 1
+    assert small["redis_masters"] == 1
     assert more["redis_memory_gib"] > 3 * small["redis_memory_gib"]
+
+
+def test_the_table_of_the_readme_is_what_the_command_prints():
+    text = (ROOT / "deploy/README.md").read_text()
+    (command,) = re.findall(r"^python deploy/capacity.py (--cpu-rate \d+)$", text, re.MULTILINE)
+    done = subprocess.run(
+        [sys.executable, SCRIPT, *command.split()], capture_output=True, text=True, check=True
+    )
+    assert done.stdout in text
+    assert done.stdout.count("| - |") == 3  # no rate of a GPU, no plan for it
 
 
 def test_costs_are_not_guessed():
