@@ -17,7 +17,7 @@ from pydantic_settings import EnvSettingsSource
 from worker.errors import ConfigError
 from worker.settings import ENV_PREFIX, Settings, flatten, librdkafka_table
 
-__all__ = ["LoadedSettings", "Settings", "load_settings", "masked"]
+__all__ = ["LoadedSettings", "Settings", "load_settings", "masked", "wants_traces"]
 
 MASK = "********"
 SECRET_WORDS = ("password", "secret", "token", "key.pem", "webhook_url")
@@ -35,6 +35,16 @@ class LoadedSettings:
         for path, value in flatten(self.settings.model_dump(mode="json")):
             origin = self.origins.get(path, "default")
             yield f"{path} = {masked(path, value)!r}  # {origin}"
+
+
+def wants_traces() -> bool:
+    """Whether OpenTelemetry's own variables name a collector and don't switch it off."""
+    endpoints = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
+    off = (
+        os.environ.get("OTEL_SDK_DISABLED", "").lower() == "true"
+        or os.environ.get("OTEL_TRACES_EXPORTER") == "none"
+    )
+    return not off and any(os.environ.get(name) for name in endpoints)
 
 
 def masked(path: str, value: Any) -> Any:

@@ -91,6 +91,8 @@ class Loop:
         self._encode = metrics.timed("encode", self._messages)
         self._commit = metrics.timed("commit", rooms.sink.commit)
         self._remember = metrics.timed("remember", rooms.store.remember)
+        self._prepared = metrics.spans.around("prepare", self._prepare)
+        self._finished = metrics.spans.around("finish", self._finish)
 
     def run(self) -> None:
         """Work until stopped. Raises what only a restart or a person can mend."""
@@ -115,7 +117,7 @@ class Loop:
         ahead = None
         if not self._stop.is_set():
             ahead = self._started(self._patience.once(self._read_ahead))
-        self._finish(batch)
+        self._finished(batch)
         if ahead is not None:
             self._source.advance()
         return ahead
@@ -125,7 +127,7 @@ class Loop:
             return None
         floors = np.array([self._source.replayed_below(p) for p in records.partitions])
         fresh = np.asarray(records.offsets >= floors[records.source])
-        return InFlight(records, fresh, self._merger.submit(self._prepare, records))
+        return InFlight(records, fresh, self._merger.submit(self._prepared, records))
 
     def _prepare(self, records: RecordBatch) -> Merged:
         packets, dead = self._decode(records)
@@ -136,7 +138,7 @@ class Loop:
     def _merged(self, batch: InFlight) -> Merged:
         """The batch once it is in the state; where that failed, the same again until it works."""
         merged = self._patience.once(self._await, batch.merged)
-        return merged or self._patience(self._prepare, batch.records)
+        return merged or self._patience(self._prepared, batch.records)
 
     def _finish(self, batch: InFlight) -> None:
         """One batch: each record ends as alert, counted skip, duplicate or dead letter."""

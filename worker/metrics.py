@@ -15,6 +15,7 @@ import numpy as np
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
 from prometheus_client.process_collector import ProcessCollector
 
+from worker.tracing import NO_SPANS, Spans
 from worker.types import OUTCOMES, Float64, Integers
 
 P = ParamSpec("P")
@@ -36,9 +37,13 @@ _KINDS = {"emitted": "scored", "withheld": "scored"}
 
 
 class Metrics:
-    """The worker's metrics on a registry of their own; labels never hold an objectId."""
+    """The worker's metrics on a registry of their own; labels never hold an objectId.
 
-    def __init__(self) -> None:
+    `spans`: what a stage is traced by.
+    """
+
+    def __init__(self, spans: Spans = NO_SPANS) -> None:
+        self.spans = spans
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
         self._outcome_counters()
@@ -151,13 +156,14 @@ class Metrics:
         return Histogram(PREFIX + name, text, labels, buckets=buckets, registry=self.registry)
 
     def timed(self, stage: str, call: Callable[P, R]) -> Callable[P, R]:
-        """The same call, its duration observed under `stage`."""
+        """The same call, its duration observed under `stage`, in a span where traces are on."""
         histogram = self.stage_seconds.labels(stage)
+        traced = self.spans.around(stage, call)
 
         def measured(*args: P.args, **kwargs: P.kwargs) -> R:
             start = time.perf_counter()
             try:
-                return call(*args, **kwargs)
+                return traced(*args, **kwargs)
             finally:
                 histogram.observe(time.perf_counter() - start)
 

@@ -5,6 +5,9 @@ from collections import Counter
 
 import numpy as np
 import pytest
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from models.night import plan_night
 from worker.commands.bench.stub import StubScorer
@@ -17,6 +20,7 @@ from worker.loop import Loop
 from worker.metrics import Metrics
 from worker.rooms import Rooms
 from worker.simulate import simulate_packets
+from worker.tracing import NO_SPANS, OpenTelemetrySpans
 from worker.types import RecordBatch, TopicPartition
 
 INPUT = TopicPartition("in", 0)
@@ -105,7 +109,7 @@ def run(redis_url, unique, values):
     """Runs the loop to its end; every call has a state of its own."""
     stores = []
 
-    def go(sink, *failures, stream=values, max_share="1"):
+    def go(sink, *failures, stream=values, max_share="1", spans=NO_SPANS):
         settings = load_settings(
             None,
             (
@@ -123,7 +127,7 @@ def run(redis_url, unique, values):
             store=Flaky(store, *failures),
             encoder=make_encoder(settings, rules, model, test=False, limits={}), sink=sink,
         )  # fmt: skip
-        Loop(rooms, rules, Metrics(), stop).run()
+        Loop(rooms, rules, Metrics(spans), stop).run()
         return sink
 
     yield go
@@ -192,3 +196,24 @@ def replace_flags(record, flags):
         anomaly = {k: v for k, v in record["anomaly"].items() if k != "scored_at_ms"}
         return {**record, "anomaly": {**anomaly, "flags": flags}}
     return {**record, "flags": flags}
+
+
+def test_each_stage_of_a_batch_is_a_span_below_its_batch(run, values):
+    memory, provider = InMemorySpanExporter(), TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(memory))
+    sink = run(Committed(), spans=OpenTelemetrySpans(provider))
+    found = memory.get_finished_spans()
+    batches = {span.context.span_id: span.name for span in found if span.parent is None}
+    inside = Counter((batches[s.parent.span_id], s.name) for s in found if s.parent is not None)
+    count = len(sink.spans)
+    assert count > 3
+    stages = (
+        ("decode", "state"),
+        ("wait", "window", "score", "claim", "encode", "commit", "remember"),
+    )
+    assert inside == {
+        (batch, stage): count
+        for batch, names in zip(("prepare", "finish"), stages, strict=True)
+        for stage in names
+    }
+    assert set(batches.values()) == {"poll", "prepare", "finish"}

@@ -11,7 +11,7 @@ import click
 
 from worker.commands.options import settings_options
 from worker.commands.shutdown import stop_on_signals
-from worker.config import load_settings
+from worker.config import load_settings, wants_traces
 from worker.errors import ConfigError, ExitCode, TransientError, UnavailableError
 from worker.health import Health, HealthServer
 from worker.kafka import (
@@ -29,6 +29,7 @@ from worker.metered import MeteredSink, MeteredSource
 from worker.metrics import Metrics
 from worker.settings import Settings
 from worker.topics import Topics, output_specs
+from worker.tracing import open_spans
 from worker.types import TopicPartition
 
 log = logging.getLogger(__name__)
@@ -63,7 +64,8 @@ def run(
     stop = stop_on_signals(settings.worker.shutdown_timeout_s)
     if settings.kafka.common.get("enable.ssl.certificate.verification") is False:
         remind(log, "TLS certificates of the broker are not verified")
-    run_worker(settings, Metrics(), stop)
+    metrics = Metrics(open_spans(settings.slot, wanted=wants_traces()))
+    run_worker(settings, metrics, stop)
     return ExitCode.OK
 
 
