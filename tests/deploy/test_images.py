@@ -33,7 +33,11 @@ def test_every_pin_has_a_hash_and_no_address(flavour):
 @pytest.mark.parametrize("flavour", LOCKS)
 def test_the_locks_hold_what_the_project_declares(flavour):
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    declared = [*project["dependencies"], *project["optional-dependencies"]["board"]]
+    declared = [
+        *project["dependencies"],
+        *project["optional-dependencies"]["board"],
+        *project["optional-dependencies"]["otel"],
+    ]
     found = pins(flavour)
     for requirement in declared:
         name, lowest = re.match(r"([a-z-]+)(?:\[[a-z]+\])?>=([0-9.]+)", requirement).groups()
