@@ -2,12 +2,17 @@
 
 import io
 import json
+import re
+import signal
+import subprocess
+import sys
 import tarfile
+from pathlib import Path
 
 import pytest
 
-from tests.e2e.harness import command, create_topic, run_arguments
-from tests.processes import free_ports
+from tests.e2e.harness import ROOT, command, create_topic, run_arguments
+from tests.processes import free_ports, wait_until
 
 INPUT = ["--set", 'source.topics=["alerts"]']
 
@@ -35,6 +40,24 @@ def test_settings_that_can_not_work(arguments, expected, message):
     assert message in error
     assert error.count("\n") == 1
     assert out == ""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_a_worker_that_is_stopped_before_it_has_begun_ends_with_0():
+    process = subprocess.Popen(
+        [sys.executable, "-m", "worker", "run", *INPUT, "--set",
+         f"kafka.common.bootstrap.servers={nowhere()}"],
+        cwd=ROOT, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    status = Path(f"/proc/{process.pid}/status")
+    wait_until(lambda: catches_term(status), 20, "a handler of TERM")
+    process.terminate()
+    assert (process.communicate(timeout=30)[1], process.returncode) == ("", 0)
+
+
+def catches_term(status):
+    (caught,) = re.findall(r"^SigCgt:\s*(\w+)", status.read_text(), re.MULTILINE)
+    return bool(int(caught, 16) >> (signal.SIGTERM - 1) & 1)
 
 
 def test_no_broker():
