@@ -4,7 +4,7 @@ import json
 import re
 
 from tests.deploy.conftest import ROOT
-from tests.e2e.harness import Worker, command, create_topic, settled, wait_until
+from tests.e2e.harness import Worker, command, settled, wait_until
 from tests.e2e.harness import workers as ended
 
 CONFIG = str(ROOT / "deploy/compose/worker.toml")
@@ -19,7 +19,6 @@ def test_from_nothing_to_a_ranked_alert(kafka_bootstrap, redis_url, unique, tmp_
     }  # fmt: skip
     chosen = [part for name, value in values.items() for part in ("--set", f"{name}={value}")]
     settings = ["--config", CONFIG, *chosen]
-    create_topic(kafka_bootstrap, unique, 4)
     with ended(Worker(tmp_path / "log", settings)) as (worker,):
         code, said, error = command("simulate", "--topic", unique, "--objects", "60", *settings)
         assert code == 0, error

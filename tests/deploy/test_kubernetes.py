@@ -1,15 +1,18 @@
 """Every overlay and the chart, on a real API server that enforces the restricted level."""
 
 import json
+import re
 
 import pytest
 import yaml
 
 from tests.deploy.conftest import ROOT
+from worker.config import load_settings
 
 OVERLAYS = sorted(p.name for p in (ROOT / "deploy/kubernetes/overlays").iterdir())
 CHART = ROOT / "deploy/kubernetes/chart"
 VALUES = [None, *sorted((CHART / "ci").glob("*.yaml"))]
+SECRETS = ("kafka-password", "kafka-ca.pem", "redis-url")
 RUNNING = ("Deployment", "StatefulSet", "CronJob", "Pod")
 
 
@@ -97,17 +100,50 @@ def test_the_gpu_flavours_ask_for_one(cluster):
         assert container["image"].endswith("-cu130")
 
 
+def test_the_readmes_values_make_an_installation(cluster, namespace, tmp_path):
+    """What a new operator copies: the values, the secret, the release."""
+    text = (ROOT / "deploy/README.md").read_text()
+    here = re.DOTALL | re.MULTILINE
+    (values,) = re.findall(r"^cat > values.yaml <<'END'\n(.*?)^END$", text, here)
+    path = tmp_path / "values.yaml"
+    path.write_text(values.replace("REGISTRY", "registry.example.org"))
+    files = [tmp_path / name for name in SECRETS]
+    for file in files:
+        file.write_text("of a test")
+    secret = ("kubectl", "create", "secret", "generic", "anomaly-worker", "-n", namespace)
+    cluster.must(*secret, *(f"--from-file={file}" for file in files))
+    cluster.must("helm", "install", "night", str(CHART), "-n", namespace, "-f", str(path))
+    found = cluster.must("kubectl", "get", "-n", namespace, "-o", "name", "statefulset,deployment")
+    assert "statefulset.apps/night\n" in found
+    said = cluster.must("helm", "upgrade", "night", str(CHART), "-n", namespace, "-f", str(path))
+    assert "exec night-0 -- anomaly-worker top" in said
+    config = cluster.must("kubectl", "get", "configmap", "night", "-n", namespace, "-o",
+                          "jsonpath={.data.worker\\.toml}")  # fmt: skip
+    (tmp_path / "worker.toml").write_text(config)
+    assert load_settings(tmp_path / "worker.toml").settings.source.topics == ("simulated.alerts",)
+
+
+def test_the_readmes_settings_are_settings(tmp_path):
+    text = (ROOT / "deploy/README.md").read_text()
+    blocks = re.findall(r"^```toml\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
+    assert len(blocks) == 4
+    for name in SECRETS:
+        (tmp_path / name).write_text("redis://user:secret@host")
+    for number, block in enumerate(blocks):
+        path = tmp_path / f"{number}.toml"
+        path.write_text(block.replace("/run/secrets/anomaly-worker", str(tmp_path)))
+        load_settings(path)
+
+
 def test_settings_in_manifests_are_settings(tmp_path):
     """The TOML of base and chart is what the worker itself accepts."""
-    from worker.config import load_settings  # noqa: PLC0415 - the rest needs no worker
-
     base = load_settings(ROOT / "deploy/kubernetes/base/worker.toml").settings
     assert base.output.topic == "ztf.anomaly"
     for number, values in enumerate([*VALUES[1:], CHART / "values.yaml"]):
         text = yaml.safe_load(values.read_text()).get("config")
         if text is None:
             continue
-        for secret in ("kafka-password", "kafka-ca.pem", "redis-url"):
+        for secret in SECRETS:
             (tmp_path / secret).write_text("redis://user:secret@host/0")
         path = tmp_path / f"{number}.toml"
         path.write_text(text.replace("/run/secrets/anomaly-worker", str(tmp_path)))

@@ -105,10 +105,14 @@ def _produce(
 ) -> None:
     from worker.config import load_settings
     from worker.errors import ConfigError
-    from worker.kafka import produce_all
+    from worker.kafka import create_topics, produce_all
+    from worker.topics import TopicSpec
     from worker.types import Message
 
-    kafka = load_settings(config, assignments).settings.kafka
+    settings = load_settings(config, assignments).settings
+    kafka, output = settings.kafka, settings.output
     if "bootstrap.servers" not in kafka.common:
         raise ConfigError("kafka.common.bootstrap.servers is not set")
+    if output.create_topics:
+        create_topics(kafka.common, [TopicSpec(topic, output.partitions, output.replication, {})])
     produce_all({**kafka.common, **kafka.producer}, [Message(topic, None, v) for v in values])
