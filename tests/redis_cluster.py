@@ -1,12 +1,12 @@
 """Redis Cluster and Sentinel for tests, on loopback: what fails over, and how to make it."""
 
 import os
-import subprocess
 
 import redis
 
 from tests.processes import Server, free_ports, wait_until
 from tests.redis_server import RedisServer
+from worker.marks import SLOTS
 
 NODE_TIMEOUT_MS = 1000
 """A master that is away this long is replaced; small, so that the tests are quick."""
@@ -19,10 +19,11 @@ class ClusterNode(RedisServer):
     """One member of a cluster."""
 
     def __init__(self, folder, binary, **options):
+        (self.bus,) = free_ports(1)
         super().__init__(
             folder,
             binary,
-            cluster_port=free_ports(1)[0],
+            cluster_port=self.bus,
             cluster_enabled="yes",
             cluster_config_file="nodes.conf",
             cluster_node_timeout=NODE_TIMEOUT_MS,
@@ -40,7 +41,7 @@ class RedisCluster:
             ClusterNode(folder / str(number), binary, **options)
             for number in range(masters * (1 + replicas))
         ]
-        self._replicas = replicas
+        self._masters = masters
 
     @property
     def url(self):
@@ -50,14 +51,22 @@ class RedisCluster:
     def addresses(self):
         return [f"127.0.0.1:{node.port}" for node in self.nodes]
 
-    def start(self, cli="redis-cli"):
+    def start(self):
         for node in self.nodes:
             node.start()
-        subprocess.run(
-            [cli, "--cluster", "create", *self.addresses, "--cluster-replicas",
-             str(self._replicas), "--cluster-yes"],
-            check=True, capture_output=True, timeout=60,
-        )  # fmt: skip
+        masters = self.nodes[: self._masters]
+        for number, node in enumerate(masters):
+            first, last = (SLOTS * n // len(masters) for n in (number, number + 1))
+            with client(node) as connection:
+                connection.execute_command("CLUSTER", "SET-CONFIG-EPOCH", number + 1)
+                connection.execute_command("CLUSTER", "ADDSLOTSRANGE", first, last - 1)
+        with client(self.nodes[0]) as connection:
+            for node in self.nodes[1:]:
+                connection.execute_command("CLUSTER", "MEET", "127.0.0.1", node.port, node.bus)
+        wait_until(self._all_known, 30, "the cluster's nodes to know each other")
+        for number, node in enumerate(self.nodes[self._masters :]):
+            with client(node) as connection, client(masters[number % len(masters)]) as master:
+                connection.execute_command("CLUSTER", "REPLICATE", master.cluster("myid").decode())
         wait_until(self.settled, 30, "the cluster's replicas")
         return self
 
@@ -77,6 +86,17 @@ class RedisCluster:
                 facts = connection.info("replication")
                 if facts["role"] == "slave" and facts["master_link_status"] != "up":
                     return False
+        return True
+
+    def _all_known(self):
+        for node in self.nodes:
+            with client(node) as connection:
+                facts = connection.cluster("info")
+                handshakes = connection.execute_command("CLUSTER", "NODES")
+            if int(facts["cluster_known_nodes"]) != len(self.nodes) or "handshake" in str(
+                handshakes
+            ):
+                return False
         return True
 
     def masters(self):

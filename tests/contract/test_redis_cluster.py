@@ -12,7 +12,6 @@ from tests.deploy.secured import Certificates, SecuredRedis
 from tests.packets import packet, point
 from tests.processes import free_ports, wait_until
 from tests.redis_cluster import RedisCluster, client, cut_off, in_step
-from tests.redis_server import redis_binary
 from worker.commands.check import check
 from worker.commands.doctor_redis import findings_of
 from worker.connect import Address
@@ -26,9 +25,8 @@ PARTITIONS = (P0, P1)
 
 
 @pytest.fixture(scope="module")
-def cluster(tmp_path_factory):
-    binary = redis_binary() or pytest.skip("no Redis")
-    servers = RedisCluster(tmp_path_factory.mktemp("cluster"), binary)
+def cluster(redis_program, tmp_path_factory):
+    servers = RedisCluster(tmp_path_factory.mktemp("cluster"), redis_program)
     try:
         yield servers.start()
     finally:
@@ -228,10 +226,10 @@ class TestConnecting:
         with pytest.raises(ConfigError, match="Cluster mode is not enabled"):
             Store.connect(Address(redis_url, "cluster"), prefix="p:", group="g")
 
-    def test_tls_and_a_user(self, tmp_path):
+    def test_tls_and_a_user(self, redis_program, tmp_path):
         """With the rights of deploy/SECURITY.md; a wrong password is no outage."""
         server = SecuredRedis(
-            tmp_path, redis_binary(), Certificates(tmp_path), "cluster-pa55word",
+            tmp_path, redis_program, Certificates(tmp_path), "cluster-pa55word",
             cluster_enabled="yes", cluster_port=free_ports(1)[0], tls_cluster="yes",
         ).start()  # fmt: skip
         try:

@@ -8,16 +8,14 @@ from tests.packets import packet, point
 from tests.processes import free_ports
 from tests.redis_cluster import Sentinels, cut_off, in_step
 from tests.redis_cluster import client as connected_to
-from tests.redis_server import redis_binary
 from worker.connect import Address
 from worker.errors import ConfigError, RestartRequiredError, TransientError
 from worker.store import Store
 
 
 @pytest.fixture
-def watched(tmp_path):
-    binary = redis_binary() or pytest.skip("no Redis")
-    servers = Sentinels(tmp_path, binary)
+def watched(redis_program, tmp_path):
+    servers = Sentinels(tmp_path, redis_program)
     try:
         yield servers.start()
     finally:

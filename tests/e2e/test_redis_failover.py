@@ -18,7 +18,6 @@ from tests.e2e.harness import (
 )
 from tests.e2e.packets import needs_alerts, objects_of_two_values, real_items
 from tests.redis_cluster import RedisCluster
-from tests.redis_server import redis_binary
 
 pytestmark = needs_alerts
 
@@ -27,8 +26,8 @@ RESTART = 75
 
 
 @pytest.fixture
-def cluster(tmp_path):
-    servers = RedisCluster(tmp_path / "redis", redis_binary() or pytest.skip("no Redis"))
+def cluster(redis_program, tmp_path):
+    servers = RedisCluster(tmp_path / "redis", redis_program)
     try:
         yield servers.start()
     finally:
