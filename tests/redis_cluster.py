@@ -225,7 +225,7 @@ def cut_off(replica, master):
     with client(replica) as connection:
         connection.config_set("masterauth", "wrong")
     with client(master) as connection:
-        connection.client_kill_filter(_type="replica")
+        connection.execute_command("CLIENT", "KILL", "TYPE", "replica")
 
 
 def in_step(master, replicas=1):
