@@ -137,20 +137,20 @@ def period_features(
 
     Computed on the part of the curve that `period_slices` names, unless the memo has it.
     """
+    memo = PeriodMemo() if memo is None else memo
     first, length = period_slices(offsets, jd)
+    rows = np.flatnonzero(length).tolist()
+    parts = [slice(first[row], first[row] + length[row]) for row in rows]
+    keys = [memo.key(jd[part], mag[part], err[part]) for part in parts]
+    known, new = memo.recall(keys), {}
     out = np.full((len(first), len(PERIOD_NAMES)), np.nan)
-    for row in np.flatnonzero(length).tolist():
-        part = slice(first[row], first[row] + length[row])
-        if memo is None:
-            describe_period(jd[part], mag[part], err[part], out[row])
-            continue
-        key = memo.key(jd[part], mag[part], err[part])
-        block = memo.get(key)
-        if block is None:
-            describe_period(jd[part], mag[part], err[part], out[row])
-            memo.put(key, out[row])
+    for row, part, key in zip(rows, parts, keys, strict=True):
+        if key in known:
+            out[row] = known[key]
         else:
-            out[row] = block
+            describe_period(jd[part], mag[part], err[part], out[row])
+            new[key] = out[row]
+    memo.keep(new)
     return out
 
 

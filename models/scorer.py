@@ -20,7 +20,7 @@ from models.calibration import Calibration, CalibrationError, PValues, load_cali
 from models.detector import Detection, Detector
 from models.engine import Embedder
 from models.inputs import PREDICTED, RawViews, raw_views
-from models.memo import PeriodMemo
+from models.memo import PeriodMemo, Shelf
 from models.weights import load_encoder, read_record, read_tensors
 
 Float64 = NDArray[np.float64]
@@ -106,6 +106,10 @@ class Scorer:
         jd = np.linspace(2460000.0, 2460009.0, 10)
         flat = np.full(10, 18.0) + 0.01 * np.arange(10)
         self.score(np.array([0, 10]), jd, flat, np.full(10, 0.1), np.array([1], dtype=np.uint8))
+
+    def share_memo(self, shelf: Shelf) -> None:
+        """Keep period blocks where other workers and the next start find them."""
+        self._memo = PeriodMemo(shelf)
 
     def score(self, offsets: Int64, jd: Float64, mag: Float64, err: Float64, kind: UInt8) -> Scores:
         """Score B ragged curves; a row with a value that is not finite gets a NaN score."""

@@ -7,6 +7,7 @@ Keys, below `<prefix>`:
 `claim:<group>:{objectId}:<candid>`      string      topic/partition/offset that scored the candid
 `emit:<group>:{objectId}`                sorted set  emissions, member "candid p", score jd
 `mark:<group>:{tag}`                     hash        next offset by "topic/partition", 16 tags
+`memo:<digest>`                          string      a period block, see worker.memos
 `meta`                                   string      layout version and programids, set once
 =======================================  ==========  ==============================================
 
@@ -28,6 +29,7 @@ from worker.connect import Address, connect, translated
 from worker.errors import ConfigError
 from worker.light_curve import light_curves, merge_points, packed_points
 from worker.marks import Marks, Raising
+from worker.memos import Memos
 from worker.redis_facts import ServerFacts, servers
 from worker.types import (
     BANDS,
@@ -165,6 +167,10 @@ class Store:
             "info", lambda: servers(self._client, self._marks.keys)
         )
         return facts
+
+    def memos(self) -> Memos:
+        """The memos that the workers of this prefix share."""
+        return Memos(self._client, self._prefix)
 
     def close(self) -> None:
         """Close the connections."""

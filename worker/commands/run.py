@@ -104,6 +104,7 @@ def _work(
     store = _persistently(lambda: connect_store(settings), stop)
     open_parts.callback(store.close)
     scorer = load_scorer(settings)
+    scorer.share_memo(store.memos())
     introduce(settings, scorer, metrics, health)
     health.state = store.answers
     source = make_source(settings, store.marks)
