@@ -12,6 +12,9 @@ from worker.types import Message, RecordBatch, TopicPartition
 
 Scoring = Literal["packaged", "astromer2", "stub"]
 
+PARTITIONS = 15
+"""Of the input, as in BOOM's benchmark."""
+
 STOP_S = 30.0
 
 
@@ -19,13 +22,14 @@ STOP_S = 30.0
 class Report:
     """What one worker process says at its end; times in Unix seconds.
 
-    `committed`: (time, records) after every commit; `stages`: seconds by stage.
+    `first_s`, `last_s`: first record consumed, 0 where none came, and last commit;
+    `stages`: seconds by stage.
     """
 
     model: str
     first_s: float
+    last_s: float
     cpu_s: float
-    committed: Sequence[tuple[float, int]]
     stages: Mapping[str, float]
     outcomes: Mapping[str, int] = field(default_factory=dict)
 
@@ -54,24 +58,41 @@ class ClockedSource:
         return records
 
 
-class ClockedSink:
-    """A sink that tells how many records are committed, and when."""
+class Progress:
+    """Next offset of every partition of the input, shared by all processes.
 
-    def __init__(self, sink: Any, count: Any) -> None:
-        self._sink, self._count = sink, count
-        self._next: dict[TopicPartition, int] = {}
-        self.committed: list[tuple[float, int]] = []
+    The topic is read from its start, so the offsets count records, whoever committed them.
+    """
+
+    def __init__(self, context: Any) -> None:
+        self._offsets = context.Array("q", PARTITIONS)
+
+    def reach(self, partition: int, offset: int) -> None:
+        """This much is committed of the partition; a worker that lost it may be behind."""
+        with self._offsets.get_lock():
+            self._offsets[partition] = max(self._offsets[partition], offset)
+
+    @property
+    def records(self) -> int:
+        """Records that are committed so far."""
+        return sum(self._offsets)
+
+
+class ClockedSink:
+    """A sink that tells what is committed, and when."""
+
+    def __init__(self, sink: Any, progress: Progress) -> None:
+        self._sink, self._progress = sink, progress
+        self.last_s = 0.0
 
     def commit(
         self, messages: Sequence[Message], next_offsets: Mapping[TopicPartition, int]
     ) -> None:
-        """As the sink's; topics are read from their start, so offsets count records."""
+        """As the sink's."""
         self._sink.commit(messages, next_offsets)
-        new = sum(offset - self._next.get(tp, 0) for tp, offset in next_offsets.items())
-        self._next.update(next_offsets)
-        self.committed.append((time.time(), new))
-        with self._count.get_lock():
-            self._count.value += new
+        self.last_s = time.time()
+        for tp, offset in next_offsets.items():
+            self._progress.reach(tp.partition, offset)
 
 
 class Crew:
@@ -81,10 +102,10 @@ class Crew:
         self, assignments: Sequence[str], scoring: Scoring, workers: int, work: Any = None
     ) -> None:
         context = multiprocessing.get_context("spawn")
-        self._count, self._stop = context.Value("q", 0), context.Event()
+        self._progress, self._stop = Progress(context), context.Event()
         self._ready, self._reports = context.Semaphore(0), context.Queue()
         threads = max(1, (os.cpu_count() or 1) // workers)
-        shared = (scoring, threads, self._count, self._stop, self._ready, self._reports)
+        shared = (scoring, threads, self._progress, self._stop, self._ready, self._reports)
         self._processes = [
             context.Process(
                 target=work or run_one, args=([*assignments, f"worker.slot={slot}"], *shared)
@@ -95,7 +116,7 @@ class Crew:
     @property
     def committed(self) -> int:
         """Records that are committed so far."""
-        return int(self._count.value)
+        return self._progress.records
 
     def start(self) -> None:
         """Start all; returns when each has loaded its model and is about to join the group."""
@@ -150,7 +171,7 @@ def run_one(
     assignments: Sequence[str],
     scoring: Scoring,
     threads: int,
-    count: Any,
+    progress: Progress,
     stop: Any,
     ready: Any,
     reports: Any,
@@ -171,7 +192,7 @@ def run_one(
     source = make_source(settings, store.marks)
     sink = make_sink(settings, source)
     sink.open()
-    clocked, counted = ClockedSource(source), ClockedSink(sink, count)
+    clocked, counted = ClockedSource(source), ClockedSink(sink, progress)
     loop = make_loop(settings, clocked, counted, store, scorer, metrics, stop, limits=limits)
     ready.release()
     loop.run()
@@ -179,8 +200,8 @@ def run_one(
         Report(
             model=f"{scorer.name} {scorer.version}",
             first_s=clocked.first_s,
+            last_s=counted.last_s,
             cpu_s=time.process_time() - clocked.cpu_s,
-            committed=counted.committed,
             stages=metrics.stage_totals(),
             outcomes=metrics.outcome_totals(),
         )

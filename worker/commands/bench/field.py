@@ -9,13 +9,12 @@ from typing import Any
 import click
 from confluent_kafka import Producer
 
+from worker.commands.bench.crew import PARTITIONS
 from worker.commands.bench.night import Template, histories, night, templates
 from worker.config import load_settings
 from worker.errors import UnavailableError
 
 TOPIC, OUT, GROUP = "bench.alerts", "bench.anomaly", "bench"
-PARTITIONS = 15
-"""As in BOOM's benchmark."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -105,7 +105,7 @@ def run_naively(
     assignments: Sequence[str],
     scoring: Scoring,
     threads: int,
-    count: Any,
+    progress: Any,
     stop: Any,
     ready: Any,
     reports: Any,
@@ -127,7 +127,8 @@ def run_naively(
     )  # fmt: skip
     consumer.subscribe(list(settings.source.topics))
     ready.release()
-    first_s = cpu_s = 0.0
+    first_s = last_s = cpu_s = 0.0
+    done = 0
     while not stop.is_set():
         message = consumer.poll(0.2)
         if message is not None and message.error() is None:
@@ -135,13 +136,12 @@ def run_naively(
                 first_s, cpu_s = time.time(), time.process_time()
             step.take(message.value() or b"")
         if step.waiting >= BATCH or (message is None and step.waiting):
-            done = step.finish()
+            done += step.finish()
             consumer.commit(asynchronous=False)
-            step.committed.append((time.time(), done))
-            with count.get_lock():
-                count.value += done
+            last_s = time.time()
+            progress.reach(0, done)  # the only worker: what it has done is all that is done
     spent = time.process_time() - cpu_s
-    reports.put(Report(f"{scorer.name} {scorer.version}", first_s, spent, step.committed, {}))
+    reports.put(Report(f"{scorer.name} {scorer.version}", first_s, last_s, spent, {}))
     consumer.close()
 
 
@@ -158,7 +158,6 @@ class NaiveStep:
         self._scorer, self._producer = scorer, producer
         self._schema = parsed_schema("score")
         self._alerts: list[tuple[Mapping[str, Any], bytes, Any]] = []
-        self.committed: list[tuple[float, int]] = []
         self.waiting = 0
 
     def take(self, value: bytes) -> None:

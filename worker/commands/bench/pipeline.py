@@ -101,8 +101,8 @@ def drain(
 
 def result_of(reports: Any, alerts: int, servers_s: Sequence[float]) -> dict[str, Any]:
     """Rates, and microseconds per alert of each stage and process."""
-    first = min(report.first_s for report in reports)
-    last = max(at for report in reports for at, _ in report.committed)
+    first = min(report.first_s for report in reports if report.first_s)
+    last = max(report.last_s for report in reports)
     cores, seconds = os.cpu_count() or 1, last - first
     stages = {
         name: round(1e6 * sum(r.stages.get(name, 0.0) for r in reports) / alerts, 1)

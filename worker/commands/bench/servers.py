@@ -33,9 +33,8 @@ PROPERTIES = {
     "transaction.state.log.min.isr": "1",
     "share.coordinator.state.topic.replication.factor": "1",
     "share.coordinator.state.topic.min.isr": "1",
-    "group.initial.rebalance.delay.ms": "0",
 }
-"""One node: nothing to replicate to, nobody to wait for."""
+"""One node: nothing to replicate to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +98,7 @@ def _start_kafka(folder: Path) -> tuple[subprocess.Popen[bytes], str]:
     }
     cluster = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
     subprocess.run(  # noqa: S603 - the distribution that was named
-        [home / "bin" / "kafka-storage.sh", "format", "-t", cluster, "-c", config],
+        [home / "bin" / "kafka-storage.sh", "format", f"--cluster-id={cluster}", "-c", config],
         env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, check=True,
     )  # fmt: skip
     process = subprocess.Popen(  # noqa: S603 - same
