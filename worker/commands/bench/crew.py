@@ -10,7 +10,8 @@ from typing import Any, Literal
 
 from worker.types import Message, RecordBatch, TopicPartition
 
-Scoring = Literal["packaged", "astromer2", "stub"]
+Scoring = Literal["packaged", "no-period", "astromer2", "stub"]
+"""`no-period`: the packaged model with its period block left out."""
 
 PARTITIONS = 15
 """Of the input, as in BOOM's benchmark."""
@@ -179,6 +180,7 @@ def run_one(
     """One worker: as `run` does it, but for the clocks and the scorer."""
     import torch
 
+    from models.scorer import Scorer as ModelScorer
     from worker.commands.bench.scoring import make_scorer
     from worker.commands.run import make_sink, make_source, prepare_topics
     from worker.commands.wiring import connect_store, make_loop
@@ -189,6 +191,8 @@ def run_one(
     settings = load_settings(None, assignments).settings
     limits, store = prepare_topics(settings), connect_store(settings)
     scorer, metrics = make_scorer(settings, scoring), Metrics()
+    if isinstance(scorer, ModelScorer):
+        scorer.share_memo(store.memos())
     source = make_source(settings, store.marks)
     sink = make_sink(settings, source)
     sink.open()

@@ -16,7 +16,7 @@ from typing import Any
 import click
 
 from worker.commands.bench.crew import Report, Scoring
-from worker.commands.bench.options import FILES, MEDIAN, P95, server_options
+from worker.commands.bench.options import FILES, MEDIAN, P95, SCORING, server_options
 from worker.commands.options import json_option
 
 BATCH = 32
@@ -31,8 +31,7 @@ DEFAULT_ALERTS = 2000
 @MEDIAN
 @P95
 @server_options
-@click.option("--scoring", type=click.Choice(["packaged", "astromer2", "stub"]),
-              default="packaged", show_default=True)  # fmt: skip
+@SCORING
 @json_option
 def naive(
     files: tuple[Path, ...],

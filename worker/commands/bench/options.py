@@ -2,10 +2,11 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import click
 
+from worker.commands.bench.crew import Scoring
 from worker.commands.options import set_option
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -19,6 +20,9 @@ BOOTSTRAP = click.option("--bootstrap", metavar="HOST:PORT",
                          help="A running Kafka; one is started otherwise.")  # fmt: skip
 REDIS = click.option("--redis", "redis_url", metavar="URL",
                      help="A running Redis; one is started otherwise.")  # fmt: skip
+
+SCORING = click.option("--scoring", type=click.Choice(get_args(Scoring)), default="packaged",
+                       show_default=True)  # fmt: skip
 
 
 def night_options(command: F) -> F:

@@ -13,7 +13,7 @@ from typing import Any
 
 import click
 
-from worker.commands.bench.options import night_options, server_options
+from worker.commands.bench.options import SCORING, night_options, server_options
 from worker.commands.options import json_option
 
 BOOM = "BOOM 883 alerts/s on 32 cores = 27.6 per core; Kowalski 118/s = 3.7 per core (published)"
@@ -26,8 +26,7 @@ DIFFERENCES = (
 @click.command()
 @night_options
 @server_options
-@click.option("--scoring", type=click.Choice(["packaged", "astromer2", "stub"]),
-              default="packaged", show_default=True)  # fmt: skip
+@SCORING
 @click.option("--workers", default=1, show_default=True, type=click.IntRange(1, 64))
 @click.option("--repeats", default=1, show_default=True, help="Runs; the median is the result.")
 @json_option
@@ -79,6 +78,7 @@ def drain(
         say,
         seed_state,
     )
+    from worker.commands.bench.memos import seed_memos
     from worker.commands.bench.servers import cpu_seconds
 
     values = assignments(here.bootstrap, here.redis_url, prefix, extra)
@@ -86,6 +86,8 @@ def drain(
     make_input(here.bootstrap, topic)
     detections = seed_state(values, night)
     say(f"{detections} detections seeded, {detections / night.objects / 2:.0f} per object and band")
+    if scoring != "stub":
+        say(f"{seed_memos(values, night)} period blocks seeded")
     say(f"produced in {produce(here.bootstrap, topic, night.packets()):.0f} s")
     with crew(values, scoring, workers) as team:
         before = cpu_seconds(here.pids)

@@ -37,9 +37,12 @@ def make_scorer(settings: Settings, scoring: Scoring, *, fast: bool = True) -> S
         from worker.commands.bench.stub import StubScorer
 
         return StubScorer()
+    import models.inputs
     from worker.commands.wiring import load_scorer
 
     scorer = load_scorer(settings)
+    if scoring == "no-period":
+        vars(models.inputs)["period_features"] = _no_periods
     if scoring == "astromer2":
         import torch
 
@@ -54,6 +57,12 @@ def make_scorer(settings: Settings, scoring: Scoring, *, fast: bool = True) -> S
         scorer.name, scorer.version = f"astromer2-{precision}", "random weights"
         scorer.warm_up()
     return scorer
+
+
+def _no_periods(offsets: Any, *_: Any) -> Any:
+    from models.features import PERIOD_NAMES
+
+    return np.full((len(offsets) - 1, len(PERIOD_NAMES)), np.nan)
 
 
 def has_matrix_units() -> bool:

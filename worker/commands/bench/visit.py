@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from worker.commands.bench.options import FILES, MEDIAN, P95, server_options
+from worker.commands.bench.options import FILES, MEDIAN, P95, SCORING, server_options
 from worker.commands.options import json_option
 
 DRAIN_S = 600.0
@@ -28,8 +28,7 @@ REST_S = 30.0
 @MEDIAN
 @P95
 @server_options
-@click.option("--scoring", type=click.Choice(["packaged", "astromer2", "stub"]),
-              default="packaged", show_default=True)  # fmt: skip
+@SCORING
 @click.option("--workers", default=1, show_default=True, type=click.IntRange(1, 64))
 @json_option
 def visit(
