@@ -4,7 +4,9 @@ Without an endpoint there is nothing of this in the way of a call. The exporter 
 HTTP and works on a thread of its own; a collector that is away costs spans, never alerts.
 """
 
+import atexit
 import functools
+import threading
 from collections.abc import Callable
 from importlib.metadata import version
 from typing import Any, ParamSpec, Protocol, TypeVar
@@ -13,6 +15,9 @@ from worker.errors import ConfigError
 
 P = ParamSpec("P")
 R = TypeVar("R")
+
+LAST_SPANS_S = 2.0
+"""How long the end of the process waits for the collector to take the last spans."""
 
 MISSING = (
     "OTEL_EXPORTER_OTLP_ENDPOINT asks for traces: pip install 'anomaly-worker[otel]', "
@@ -88,7 +93,18 @@ def open_spans(slot: str, *, wanted: bool) -> Spans:
             "service.instance.id": slot,
         }
     )
-    # The environment's attributes win; the provider flushes when the process ends.
-    provider = TracerProvider(resource=ours.merge(OTELResourceDetector().detect()))
+    # The environment's attributes win. The provider's own end waits half a minute for a collector
+    # that is away, longer than a drain may take.
+    provider = TracerProvider(
+        resource=ours.merge(OTELResourceDetector().detect()), shutdown_on_exit=False
+    )
+    atexit.register(_flush, provider)
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
     return OpenTelemetrySpans(provider)
+
+
+def _flush(provider: Any) -> None:
+    """Send what waits, for a moment; the thread ends with the process."""
+    sending = threading.Thread(target=provider.shutdown, name="last spans", daemon=True)
+    sending.start()
+    sending.join(LAST_SPANS_S)

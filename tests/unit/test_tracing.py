@@ -1,8 +1,11 @@
 """Traces: off without a collector, to a real one over HTTP, silent about secrets."""
 
+import socket
+import subprocess
 import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
@@ -12,6 +15,8 @@ from worker.config import wants_traces
 from worker.errors import ConfigError
 from worker.metrics import Metrics
 from worker.tracing import NO_SPANS, open_spans
+
+ROOT = Path(__file__).parents[2]
 
 
 class Collector(ThreadingHTTPServer):
@@ -99,6 +104,24 @@ def test_it_is_on_when_the_environment_says_so(monkeypatch, variables, wanted):
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     assert wants_traces() is wanted
+
+
+SHORT_LIFE = """
+from worker.tracing import open_spans
+open_spans("0", wanted=True).around("decode", int)()
+"""
+
+
+def test_the_last_spans_are_sent(collector):
+    subprocess.run([sys.executable, "-c", SHORT_LIFE], cwd=ROOT, check=True, timeout=30)
+    assert "decode" in collector.spans()
+
+
+def test_a_collector_that_is_silent_does_not_hold_the_end(monkeypatch):
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", address)
+        subprocess.run([sys.executable, "-c", SHORT_LIFE], cwd=ROOT, check=True, timeout=15)
 
 
 def test_off_it_is_not_in_the_way():
