@@ -89,7 +89,9 @@ class Source(_Section):
         None, description="earliest, latest, stored or an ISO time; default: stored offsets"
     )
     max_message_bytes: int = Field(2 * 1024 * 1024, ge=1024)
-    accept_unknown_schemas: bool = True
+    accept_unknown_schemas: bool = Field(
+        default=True, description="false: refuse schemas in which a mapped field has another type"
+    )
 
 
 class Batch(_Section):

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from tests.avro_packets import batch, container, encode, packet, packet_schema
-from worker.decode import Decoder, jit
+from worker.decode import Decoder, jit, library, plan
 from worker.decode.library import MAX_SCHEMAS
 
 START = """
@@ -125,9 +125,41 @@ def test_the_library_is_bounded():
         assert len(decoder._library.entries) <= MAX_SCHEMAS
 
 
+def odd(doc):
+    """A packet in which rb may be a string: no column can hold one."""
+    fields = [dict(field) for field in packet_schema()["fields"]]
+    own = next(field for field in fields if field["name"] == "candidate")
+    own["type"] = {**own["type"], "fields": [
+        *own["type"]["fields"], {"name": "rb", "type": ["null", "float", "string"]}
+    ]}  # fmt: skip
+    schema = {**packet_schema(), "doc": doc, "fields": fields}
+    return container(schema, encode(schema, packet()))
+
+
 def test_unknown_schemas_can_be_refused():
-    _, (letter,) = Decoder(accept_unknown_schemas=False).decode(batch(variant(1)))
-    assert letter.reason == "schema_unknown"
+    packets, dead = Decoder(accept_unknown_schemas=False).decode(batch(variant(1), odd("a")))
+    assert packets.candid.tolist() == [1]
+    assert [(letter.record, letter.reason) for letter in dead] == [(1, "schema_unknown")]
+    packets, dead = Decoder().decode(batch(odd("a")))
+    assert (len(packets), dead) == (1, [])
+
+
+def test_a_refused_schema_is_parsed_once(monkeypatch):
+    parsed = []
+
+    def make_entry(text, *rest):
+        parsed.append(text)
+        return library.make_entry(text, *rest)
+
+    monkeypatch.setattr(plan, "make_entry", make_entry)
+    decoder = Decoder(accept_unknown_schemas=False)
+    for _ in range(3):
+        _, dead = decoder.decode(batch(odd("a"), odd("a")))
+        assert [letter.reason for letter in dead] == ["schema_unknown"] * 2
+    assert len(parsed) == 1
+    for number in range(2 * plan.MAX_REFUSED):
+        decoder.decode(batch(odd(str(number))))
+        assert len(decoder._guard.refused) <= plan.MAX_REFUSED
 
 
 def test_threads_share_a_decoder():

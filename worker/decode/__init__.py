@@ -24,8 +24,10 @@ from worker.types import DeadLetter, PacketBatch, RecordBatch
 class Decoder:
     """Turns records into columns; its only state is the library of compiled schemas.
 
-    `single_record`: a message of a topic holds exactly one record; files may hold several.
-    `lookup`: schemas of messages in Confluent's frame, which are refused without it.
+    `accept_unknown_schemas`: also those in which a mapped field has a type that the kernel
+    doesn't read, which fastavro then decodes. `single_record`: a message of a topic holds exactly
+    one record; files may hold several. `lookup`: schemas of messages in Confluent's frame, which
+    are refused without it.
     May be used by several threads: the compiled part runs without the GIL. The first instance
     of a process compiles that part, or loads it from its cache.
     """

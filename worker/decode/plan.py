@@ -5,23 +5,29 @@ the kernel's. The ordinary messages of a stream pass all of it in `container`, w
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from worker.decode import container, kernel
 from worker.decode.framing import Block, SchemaLookup, unframe
 from worker.decode.layout import Layout
-from worker.decode.library import Library, addresses_of, make_entry
+from worker.decode.library import Entry, Library, addresses_of, make_entry
 from worker.decode.mapping import Survey
 from worker.decode.tables import Jobs
 from worker.errors import InvalidPacketError
 from worker.types import Int64
 
+MAX_REFUSED = 32
+"""Refused schemas that are remembered: at most 8 MiB of text, a header being 256 KiB."""
+
 
 @dataclass(frozen=True, slots=True)
 class Guard:
-    """Limits for messages, and whose packets they hold (see `Decoder`)."""
+    """Limits for messages, and whose packets they hold (see `Decoder`).
+
+    `refused`: why schemas were refused, so that a stream of them is parsed once.
+    """
 
     max_message_bytes: int
     accept_unknown_schemas: bool
@@ -29,6 +35,7 @@ class Guard:
     lookup: SchemaLookup | None
     survey: Survey
     layout: Layout
+    refused: dict[bytes, tuple[str, str]] = field(default_factory=dict)
 
     def open(self, value: bytes, library: Library) -> tuple[Library, int, list[Block]]:
         """The schema's number in a library that has it, and the blocks; InvalidPacketError."""
@@ -36,9 +43,7 @@ class Guard:
             raise InvalidPacketError("too_large", f"{len(value)} bytes")
         text, rest = unframe(value, self.lookup)
         if text not in library.numbers:
-            if not self.accept_unknown_schemas:
-                raise InvalidPacketError("schema_unknown", "this writer schema is not accepted")
-            library = library.add(make_entry(text, self.survey, self.layout))
+            library = library.add(self._entry(text))
         blocks, count = [], 0
         for block in rest:
             count += block.count
@@ -48,6 +53,24 @@ class Guard:
         if count == 0:
             raise InvalidPacketError("multi_record", "no record in a message")
         return library, library.numbers[text], blocks
+
+    def _entry(self, text: bytes) -> Entry:
+        known = self.refused.get(text)
+        if known is not None:
+            raise InvalidPacketError(*known)
+        try:
+            return self._checked(text)
+        except InvalidPacketError as error:
+            if len(self.refused) >= MAX_REFUSED:
+                self.refused.clear()
+            self.refused[text] = error.reason, str(error)
+            raise
+
+    def _checked(self, text: bytes) -> Entry:
+        entry = make_entry(text, self.survey, self.layout)
+        if not (entry.mapped or self.accept_unknown_schemas):
+            raise InvalidPacketError("schema_unknown", "a mapped field has an unknown type")
+        return entry
 
 
 @dataclass(frozen=True, slots=True)
