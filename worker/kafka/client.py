@@ -98,6 +98,9 @@ def consumer_config(
         "partition.assignment.strategy": "cooperative-sticky",
         "topic.metadata.refresh.interval.ms": 10_000,
         "fetch.message.max.bytes": 2 * 1024 * 1024,
+        # A batch empties a full queue at once; the client's own pause before it fetches again is
+        # a second, in which the worker has nothing to do.
+        "fetch.queue.backoff.ms": 10,
         **config,
         "group.id": settings.group,
         "enable.auto.commit": False,
