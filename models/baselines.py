@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from models.detector import Detector
 from models.forest import IsolationForest
 from models.heads import ViewOutput
-from models.inputs import MEASURED, PREDICTED, RawViews
+from models.inputs import MEASURED, PREDICTED, RIVAL, RawViews
 from models.mcdsvdd import (
     HeadConfig,
     TrainingRows,
@@ -18,7 +18,7 @@ from models.mcdsvdd import (
     reconstruction_error,
     squared_distances,
 )
-from models.recipe import LabelledViews, Recipe
+from models.recipe import LabelledViews, Recipe, fit_alone
 
 Float64 = NDArray[np.float64]
 
@@ -33,6 +33,8 @@ ROWS = (
     "isolation forest (features)",
     "one-class deep SVDD (features)",
     "autoencoder (features)",
+    "Astromer + MCDSVDD s1",
+    "Astromer, same heads",
 )
 
 
@@ -53,6 +55,9 @@ class Baselines:
         plan = recipe.plan.with_seed(1000 * seed)
         self._auto = fit_autoencoder(rows, config, plan)
         self._deep, self._centre = fit_mcdsvdd(rows, config, plan, self._auto)
+        self._rival = None
+        if RIVAL in fit.raw.views:
+            self._rival = fit_alone(RIVAL, fit, val, recipe, seed)
 
     def __call__(self, raw: RawViews) -> Scoring:
         """Scores (N,) by row of the table."""
@@ -75,6 +80,9 @@ class Baselines:
             scores["encoder alone, same heads"] = self._alone(
                 PREDICTED, found.by_view[PREDICTED], raw
             )
+        if self._rival is not None:
+            s1, fused = self._rival(raw)
+            scores |= {"Astromer + MCDSVDD s1": s1, "Astromer, same heads": fused}
         return {name: scores[name] for name in ROWS if name in scores}
 
     def _alone(self, view: str, output: ViewOutput, raw: RawViews) -> Float64:

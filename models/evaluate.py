@@ -14,11 +14,10 @@ from numpy.typing import NDArray
 
 from models.baselines import ROWS, Baselines
 from models.data import CurveSet, concatenate
-from models.engine import Embedder
-from models.inputs import MEASURED, RawViews, Scaling, views_of
+from models.folds import fold_views, folds
+from models.inputs import RawViews, Views
 from models.protocols import (
     ANOMALIES,
-    FIELD,
     LEAVE_ONE_OUT,
     STREAM,
     TRANSIENTS,
@@ -29,33 +28,13 @@ from models.protocols import (
     matched,
     select,
 )
-from models.recipe import (
-    LabelledViews,
-    Recipe,
-    draw_weights,
-    fit_detector,
-    labelled,
-    training_views,
-)
+from models.recipe import LabelledViews, Recipe, fit_detector, training_passes
 
 log = logging.getLogger(__name__)
 
 Float64 = NDArray[np.float64]
-Float32 = NDArray[np.float32]
-Int64 = NDArray[np.int64]
-Strings = NDArray[np.str_]
 
-STREAM_CLASSES = 6
 SEEDS = (0, 1, 2)
-
-
-@dataclass(frozen=True, slots=True)
-class Fold:
-    """One detector to train: who is left out, and the classes of the training curves."""
-
-    left_out: str
-    fit: Strings
-    val: Strings
 
 
 @dataclass(slots=True)
@@ -65,13 +44,14 @@ class Evaluation:
     test: CurveSet
     scores: dict[tuple[str, int, int, str], Float64] = field(default_factory=dict)
 
-    def rows(self, *, with_length: bool) -> Iterator[tuple[object, ...]]:
-        """object, band, score of the recipe, left out, seed (and length)."""
-        raw_length = 0 if not with_length else None
+    def rows(self, protocol: Protocol) -> Iterator[tuple[object, ...]]:
+        """object, band, score of the recipe, left out, seed (and length, where it varies)."""
+        folds_of = protocol.classes if protocol.name in LEAVE_ONE_OUT else ("",)
+        lengths = protocol.lengths or (0,)
         for (left_out, seed, length, row), scores in self.scores.items():
-            if row != ROWS[0] or (raw_length is not None and length != raw_length):
+            if row != ROWS[0] or left_out not in folds_of or length not in lengths:
                 continue
-            tail = (length,) if with_length else ()
+            tail = (length,) if protocol.lengths else ()
             for name, band, score in zip(
                 self.test.object_id.tolist(), self.test.band.tolist(), scores.tolist(), strict=True
             ):
@@ -111,28 +91,31 @@ def default_test(protocol: Protocol, curves: CurveSet) -> list[tuple[str, str]]:
 
 
 def evaluate(
-    protocol: Protocol,
+    protocols: Sequence[Protocol],
     train: CurveSet,
     test: CurveSet,
-    embedder: Embedder | None,
+    views: Views,
     recipe: Recipe,
     *,
     seeds: Sequence[int] = SEEDS,
     baselines: bool = True,
 ) -> Evaluation:
-    """Scores of every test curve, fold, seed and length; deterministic by seed."""
-    fit, val = (_prepared(protocol, select(train, pairs)) for pairs in (protocol.fit, protocol.val))
-    passes = {name: training_views(embedder, part, recipe, 0)
-              for name, part in (("fit", fit), ("val", val))}  # fmt: skip
+    """Scores of every test curve, fold, seed and length; deterministic by seed.
+
+    Several protocols must train on the same curves: a fold that they share is trained once.
+    """
+    first = protocols[0]
+    fit, val = (prepared(first, select(train, pairs)) for pairs in (first.fit, first.val))
+    passes = {name: [views(part) for part in training_passes(curves, recipe, 0)]
+              for name, curves in (("fit", fit), ("val", val))}  # fmt: skip
     result = Evaluation(test)
-    views = dict(_test_views(protocol, train, test, embedder))
-    for fold in _folds(protocol, fit, val, passes["fit"][0], passes["val"][0]):
-        sets = [_fold_views(passes[name], part, groups) for name, part, groups in
-                (("fit", fit, fold.fit), ("val", val, fold.val))]  # fmt: skip
+    tested = dict(_test_views(protocols, train, test, views))
+    for fold in folds(protocols, fit, val, passes["fit"][0], passes["val"][0]):
+        sets = (fold_views(passes["fit"], fit, fold.fit), fold_views(passes["val"], val, fold.val))
         for seed in seeds:
-            for row, length, score in _scores(sets, views, recipe, seed, baselines=baselines):
+            for row, length, score in _scores(sets, tested, recipe, seed, baselines=baselines):
                 result.scores[fold.left_out, seed, length, row] = score
-            log.info("%s: %s left out, seed %d", protocol.name, fold.left_out or "nothing", seed)
+            log.info("%s: %s left out, seed %d", first.name, fold.left_out or "nothing", seed)
     return result
 
 
@@ -150,69 +133,23 @@ def _scores(
             yield row, length, score
 
 
-def _prepared(protocol: Protocol, curves: CurveSet) -> CurveSet:
+def prepared(protocol: Protocol, curves: CurveSet) -> CurveSet:
+    """Whole curves as the protocol cuts them before anything else."""
     return around_brightest(curves) if protocol.name == TRANSIENTS else curves
 
 
 def _test_views(
-    protocol: Protocol, train: CurveSet, test: CurveSet, embedder: Embedder | None
+    protocols: Sequence[Protocol], train: CurveSet, test: CurveSet, views: Views
 ) -> Iterator[tuple[int, RawViews]]:
     """Views by the length that test curves are cut to; 0: not cut by length."""
-    for length in protocol.lengths:
-        yield length, views_of(embedder, first_points(test, length))
-    if protocol.name == STREAM:
+    first = protocols[0]
+    for length in dict.fromkeys(k for protocol in protocols for k in protocol.lengths):
+        yield length, views(first_points(test, length))
+    if first.name == STREAM:
         field_curves = test.survey == "ZTF_DR5"
-        cut = matched(test, select(train, protocol.reference))
+        cut = matched(test, select(train, first.reference))
         whole, order = np.flatnonzero(~field_curves), np.argsort(~field_curves, kind="stable")
         joined = concatenate([cut.take(np.flatnonzero(field_curves)), test.take(whole)])
-        yield 1, views_of(embedder, joined.take(np.argsort(order)))
-    if not protocol.lengths:
-        yield 0, views_of(embedder, _prepared(protocol, test))
-
-
-def _folds(
-    protocol: Protocol, fit: CurveSet, val: CurveSet, fit_raw: RawViews, val_raw: RawViews
-) -> Iterator[Fold]:
-    if protocol.name in LEAVE_ONE_OUT:
-        merge = protocol.merge
-        for left_out in protocol.classes:
-            yield Fold(left_out, *(_merged(part.label, merge, left_out) for part in (fit, val)))
-    elif protocol.name == TRANSIENTS:
-        yield Fold("", *(np.where(part.group == "RRL", "RRL", FIELD) for part in (fit, val)))
-    elif protocol.name == STREAM:
-        # Field curves have no labels: clusters of their features stand in for classes.
-        scaling = Scaling.of(fit_raw.views[MEASURED])
-        x, x_val = (scaling.apply(part.views[MEASURED]) for part in (fit_raw, val_raw))
-        centres = cluster_centres(x, STREAM_CLASSES, np.random.default_rng(0))
-        yield Fold("", *(_closest(points, centres).astype(str) for points in (x, x_val)))
-    else:
-        raise ProtocolError(f"{protocol.name} has no folds")
-
-
-def cluster_centres(x: Float32, count: int, rng: np.random.Generator) -> Float32:
-    """Centres (count, D) by k-means (Lloyd 1982)."""
-    centres = x[rng.choice(len(x), count, replace=False)]
-    for _ in range(25):
-        own = _closest(x, centres)
-        kept = [x[own == k].mean(axis=0) if (own == k).any() else centres[k] for k in range(count)]
-        centres = np.stack(kept)
-    return centres
-
-
-def _closest(x: Float32, centres: Float32) -> Int64:
-    return np.asarray(((x[:, None, :] - centres) ** 2).sum(axis=-1).argmin(axis=1))
-
-
-def _merged(labels: Strings, merge: Mapping[str, str], left_out: str) -> Strings:
-    """Merged classes; empty for curves of the class that is left out."""
-    merged = np.array([merge[str(label)] for label in labels])
-    return np.where((labels == left_out) | (merged == left_out), "", merged)
-
-
-def _fold_views(passes: Sequence[RawViews], curves: CurveSet, groups: Strings) -> LabelledViews:
-    rows = np.flatnonzero(groups != "")
-    names = np.unique(groups[rows])
-    y = np.searchsorted(names, groups)
-    weight = np.zeros(len(curves))
-    weight[rows] = draw_weights(groups[rows], curves.survey[rows])
-    return labelled(passes, rows, y, weight)
+        yield 1, views(joined.take(np.argsort(order)))
+    if not all(protocol.lengths for protocol in protocols):
+        yield 0, views(prepared(first, test))

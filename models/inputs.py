@@ -5,7 +5,7 @@ They are never concatenated: noisy measured features would drown the encoder's o
 (specification: science, section 5). Each view has heads of its own; their scores are fused.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,7 +21,9 @@ Float64 = NDArray[np.float64]
 Float32 = NDArray[np.float32]
 Int64 = NDArray[np.int64]
 
-MEASURED, PREDICTED = "measured", "predicted"
+MEASURED, PREDICTED, RIVAL = "measured", "predicted", "rival"
+"""Names of views; the rival's is another encoder's embedding and only ever compared with."""
+
 MEASURED_NAMES = (*SIDE_NAMES, *PERIOD_NAMES)
 
 CLIP = 5.0
@@ -97,9 +99,23 @@ def views_of(embedder: Embedder | None, curves: CurveSet) -> RawViews:
     return raw_views(embedder, curves.offsets, curves.time, curves.mag, curves.err)
 
 
-def joined_views(parts: list[RawViews]) -> RawViews:
-    """All rows of several."""
-    return RawViews(
-        {k: np.concatenate([p.views[k] for p in parts]) for k in parts[0].views},
-        np.concatenate([p.n_points for p in parts]),
-    )
+Views = Callable[[CurveSet], RawViews]
+"""What makes the views of a set of curves."""
+
+
+def evaluated_views(embedder: Embedder, rival: Embedder | None) -> Views:
+    """Views of the recipe, and the rival encoder's where there is one."""
+
+    def views(curves: CurveSet) -> RawViews:
+        found = views_of(embedder, curves)
+        if rival is None:
+            return found
+        return RawViews({**found.views, RIVAL: embedding(rival, curves)}, found.n_points)
+
+    return views
+
+
+def embedding(embedder: Embedder, curves: CurveSet) -> Float64:
+    """An encoder's embedding (N, D) of a set of curves."""
+    found = embedder.embed(curves.offsets, curves.time, curves.mag, curves.err)
+    return found.astype(np.float64)

@@ -19,7 +19,8 @@ def plot_evaluation(protocol: Protocol, found: Evaluation, folder: Path) -> list
 
     folder.mkdir(parents=True, exist_ok=True)
     paths = []
-    lengths = list(dict.fromkeys(length for _, _, length, _ in found.scores))
+    scored = dict.fromkeys(length for _, _, length, _ in found.scores)
+    lengths = [k for k in scored if k in (protocol.lengths or (0, 1))]
     values = _values(protocol, found)
     figure, axes = plt.subplots(figsize=(8, 4.5), layout="constrained")
     for row, by_length in values.items():
@@ -48,7 +49,8 @@ def _values(protocol: Protocol, found: Evaluation) -> dict[str, dict[int, dict[s
     """Mean AUROC over seeds by row, length and column."""
     result: dict[str, dict[int, dict[str, float]]] = {}
     seeds = sorted({seed for _, seed, *_ in found.scores})
-    keys = dict.fromkeys((row, length) for _, _, length, row in found.scores)
+    keys = dict.fromkeys((row, length) for _, _, length, row in found.scores
+                         if length in (protocol.lengths or (0, 1)))  # fmt: skip
     for name, (fold, odd, inlier) in anomalies(protocol, found.test):
         for row, length in keys:
             scores = [found.scores[fold, seed, length, row] for seed in seeds]

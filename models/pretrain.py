@@ -16,6 +16,7 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from models.astromer import Astromer, AstromerConfig
 from models.data import CurveSet
@@ -28,6 +29,8 @@ __all__ = [
 ]  # fmt: skip
 
 log = logging.getLogger(__name__)
+
+Float64 = NDArray[np.float64]
 
 RESUME_FILE = "resume.pt"
 LOG_FILE = "log.csv"
@@ -73,16 +76,18 @@ def pretrain(
     device: str = "cpu",
     resume: bool = False,
     about: Mapping[str, Any] | None = None,
+    properties: Float64 | None = None,
 ) -> Astromer:
     """Train for `plan.steps` batches without labels; write encoder and log to `out`.
 
-    `about` is added to config.json, such as what was left out of the curves. Raises
-    TrainingError.
+    `about` is added to config.json, such as what was left out of the curves; `properties`:
+    those of the curves, where they are known. Raises TrainingError.
     """
     torch.manual_seed(plan.seed)
     module = Astromer(config).to(device)
     draw = Draw(plan.points, plan.shortest, plan.longest, by_survey(curves))
-    task = make_task(plan.task, curves, draw, weighted=plan.weighted, size=module.summary_size)
+    task = make_task(plan.task, curves, draw, weighted=plan.weighted, size=module.summary_size,
+                     properties=properties)  # fmt: skip
     losses = train(module, task, plan, out, report, resume=resume)
     surveys, counts = np.unique(curves.survey, return_counts=True)
     record = {

@@ -72,6 +72,13 @@ def load_protocol(path: Path, name: str) -> Protocol:
         raise ProtocolError(f"{path}: no usable protocol {name}: {error!r}") from error
 
 
+def together(protocols: Sequence[Protocol]) -> list[list[Protocol]]:
+    """Protocols that train on the same curves and test the same ones, side by side."""
+    shared = [p for p in protocols if p.name in LEAVE_ONE_OUT]
+    alone = [[p] for p in protocols if p.name not in LEAVE_ONE_OUT]
+    return ([shared] if shared else []) + alone
+
+
 def load_list(path: Path) -> list[tuple[str, str]]:
     """A list of [object, band]; ProtocolError when it is none."""
     try:

@@ -16,7 +16,7 @@ from models.detector import Detector
 from models.engine import Embedder
 from models.fusion import NODES, Fusion, channel_weights
 from models.heads import ViewHeads
-from models.inputs import PREDICTED, RawViews, Scaling, views_of
+from models.inputs import MEASURED, PREDICTED, RIVAL, RawViews, Scaling, views_of
 from models.mcdsvdd import (
     Body,
     HeadConfig,
@@ -62,13 +62,17 @@ class LabelledViews:
     weight: Float64
 
 
+def training_passes(curves: CurveSet, recipe: Recipe, seed: int) -> list[CurveSet]:
+    """The whole curves, and random pieces of each: one entry per pass over the curves."""
+    rng = np.random.default_rng(seed)
+    return [curves, *(random_pieces(rng, curves, *PIECE_POINTS) for _ in range(recipe.pieces))]
+
+
 def training_views(
     embedder: Embedder | None, curves: CurveSet, recipe: Recipe, seed: int
 ) -> list[RawViews]:
-    """Views of whole curves and of random pieces of each, one entry per pass over the curves."""
-    rng = np.random.default_rng(seed)
-    pieces = [random_pieces(rng, curves, *PIECE_POINTS) for _ in range(recipe.pieces)]
-    return [views_of(embedder, part) for part in (curves, *pieces)]
+    """Views of every pass."""
+    return [views_of(embedder, part) for part in training_passes(curves, recipe, seed)]
 
 
 def fit_detector(
@@ -77,17 +81,44 @@ def fit_detector(
     """Train heads on `fit`, stop and fuse by `val`; the same seed gives the same detector."""
     configs, heads, shares = {}, {}, []
     for name, raw in fit.raw.views.items():
+        if name == RIVAL:
+            continue
         config = HeadConfig(raw.shape[1], recipe.widths, recipe.latent)
         configs[name] = config
         heads[name] = _fit_view(name, fit, val, config, recipe, seed)
         shares.append((_share(name, fit.raw.views, recipe), heads[name].channels))
-    channels = [heads[name](raw).channels for name, raw in val.raw.views.items()]
+    channels = [found(val.raw.views[name]).channels for name, found in heads.items()]
     fusion = Fusion.of(np.concatenate(channels, axis=1), val.raw.n_points, channel_weights(shares))
     return Detector(classes, configs, heads, fusion)
 
 
+@dataclass(frozen=True, slots=True)
+class Alone:
+    """Heads and fusion of one view."""
+
+    view: str
+    heads: ViewHeads
+    fusion: Fusion
+
+    def __call__(self, raw: RawViews) -> tuple[Float64, Float64]:
+        """MCDSVDD's distance s1 and the fused score, each (N,)."""
+        found = self.heads(raw.views[self.view])
+        return found.distances.min(axis=1), self.fusion(found.channels, raw.n_points)
+
+
+def fit_alone(
+    view: str, fit: LabelledViews, val: LabelledViews, recipe: Recipe, seed: int
+) -> Alone:
+    """Heads on one view by itself: what an encoder or the features are worth alone."""
+    config = HeadConfig(fit.raw.views[view].shape[1], recipe.widths, recipe.latent)
+    heads = _fit_view(view, fit, val, config, recipe, seed)
+    channels = heads(val.raw.views[view]).channels
+    weight = channel_weights([(np.ones(len(NODES)), heads.channels)])
+    return Alone(view, heads, Fusion.of(channels, val.raw.n_points, weight))
+
+
 def _share(name: str, views: Mapping[str, Float64], recipe: Recipe) -> Float64:
-    if len(views) == 1:
+    if PREDICTED not in views or MEASURED not in views:
         return np.ones(len(NODES))
     share = np.array(recipe.predicted_share)
     return share if name == PREDICTED else 1.0 - share

@@ -5,10 +5,10 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from models.classify import Predictions, parse_list
+from models.classify import Predictions, f1_by_list
 from models.data import CurveSet
 from models.evaluate import Evaluation
-from models.metrics import auroc, macro_f1, recall_at, true_positives_at
+from models.metrics import auroc, recall_at, true_positives_at
 from models.protocols import ANOMALIES, CONTROL, LEAVE_ONE_OUT, STREAM, TRANSIENTS, Protocol
 
 Float64 = NDArray[np.float64]
@@ -18,7 +18,8 @@ Bool = NDArray[np.bool_]
 def table(protocol: Protocol, found: Evaluation) -> str:
     """Markdown: one block per length of the test curves."""
     rows = list(dict.fromkeys(row for *_, row in found.scores))
-    lengths = list(dict.fromkeys(length for _, _, length, _ in found.scores))
+    scored = dict.fromkeys(length for _, _, length, _ in found.scores)
+    lengths = [k for k in scored if k in (protocol.lengths or (0, 1))]
     blocks = [_block(protocol, found, rows, length) for length in lengths]
     return "\n\n".join(blocks)
 
@@ -82,16 +83,9 @@ def _measures(score: Float64, odd: Bool, inlier: Bool) -> list[float]:
 
 def class_table(protocol: Protocol, found: Predictions) -> str:
     """Markdown: macro F1 in percent over all and over merged classes, by labels per class."""
-    merge = np.vectorize(lambda label: protocol.merge[str(label)])
-    values: dict[int, list[tuple[float, float]]] = {}
-    for name, classes in found.predicted.items():
-        unseen = found.unseen[name]
-        truth, predicted = found.test.label[unseen], classes[unseen]
-        pair = (macro_f1(truth, predicted), macro_f1(merge(truth), merge(predicted)))
-        values.setdefault(parse_list(name)[0], []).append(pair)
     lines = ["P3_asas_f1: macro F1 in %, mean +- scatter of the draws", "",
              "| labels per class | 8 classes | 5 merged |", "|---|---|---|"]  # fmt: skip
-    for count, pairs in values.items():
+    for count, pairs in f1_by_list(protocol, found).items():
         mean, scatter = 100 * np.mean(pairs, axis=0), 100 * np.std(pairs, axis=0)
         cells = [f"{m:.1f} +- {s:.1f}" for m, s in zip(mean, scatter, strict=True)]
         lines.append(f"| {count} | " + " | ".join(cells) + " |")

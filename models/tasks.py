@@ -102,10 +102,12 @@ class PropertyTask:
 
     head = None
 
-    def __init__(self, curves: CurveSet, draw: Draw) -> None:
+    def __init__(self, curves: CurveSet, draw: Draw, properties: Float64 | None = None) -> None:
+        """`properties` (N, targets): as `whole_curve_properties` finds, where they are known."""
         self.names = list(TARGET_NAMES)
         self._curves, self._draw = curves, draw
-        self._targets = whole_curve_targets(curves)
+        known = whole_curve_properties(curves) if properties is None else properties
+        self._targets = standardised(known)
 
     def loss(self, module: Astromer, rng: np.random.Generator) -> tuple[Tensor, float]:
         """Smooth L1 over the targets that exist."""
@@ -206,17 +208,22 @@ def make_task(
     *,
     weighted: bool,
     size: int,
+    properties: Float64 | None = None,
 ) -> Task:
     """A label-free task by its name; `size`: length of the encoder's summary."""
     if name == "properties":
-        return PropertyTask(curves, draw)
+        return PropertyTask(curves, draw, properties)
     return MaskedTask(curves, draw, remove=name == "hidden", weighted=weighted, width=size)
 
 
-def whole_curve_targets(curves: CurveSet) -> Float32:
-    """Standardised properties of whole curves (N, targets); NaN where one is undefined."""
+def whole_curve_properties(curves: CurveSet) -> Float64:
+    """Side and period features of whole curves (N, targets); NaN where one is undefined."""
     arrays = (curves.offsets, curves.time, curves.mag, curves.err)
-    raw = np.concatenate([side_features(*arrays), period_features(*arrays)], axis=1)
+    return np.concatenate([side_features(*arrays), period_features(*arrays)], axis=1)
+
+
+def standardised(raw: Float64) -> Float32:
+    """Targets (N, targets): in robust standard deviations from the median, clipped."""
     middle = np.nanmedian(raw, axis=0)
     spread = 1.4826 * np.nanmedian(np.abs(raw - middle), axis=0)
     scaled = np.clip((raw - middle) / np.maximum(spread, 1e-6), -CLIP, CLIP)

@@ -11,11 +11,13 @@ COMMANDS = {
     "embed": "worker.commands.model.embed:embed",
     "fetch": "worker.commands.model.fetch:fetch",
     "pretrain": "worker.commands.model.pretrain:pretrain",
+    "probe": "worker.commands.model.probe:probe",
     "finetune": "worker.commands.model.finetune:finetune",
     "fit": "worker.commands.model.fit:fit",
     "score": "worker.commands.model.score:score",
     "calibrate": "worker.commands.model.calibrate:calibrate",
     "evaluate": "worker.commands.model.evaluate:evaluate",
+    "ablate": "worker.commands.model.ablate:ablate",
     "drift": "worker.commands.model.drift:drift",
     "compare": "worker.commands.model.compare:compare",
 }
