@@ -103,9 +103,10 @@ class Scorer:
     def warm_up(self) -> None:
         """Run every shape once."""
         self._embedder.warm_up()
-        jd = np.linspace(2460000.0, 2460009.0, 10)
-        flat = np.full(10, 18.0) + 0.01 * np.arange(10)
-        self.score(np.array([0, 10]), jd, flat, np.full(10, 0.1), np.array([1], dtype=np.uint8))
+        # Long enough for the period block.
+        jd = np.linspace(2460000.0, 2460049.0, 50)
+        mag, err = 18.0 + 0.1 * np.sin(jd), np.full(50, 0.1)
+        self.score(np.array([0, 50]), jd, mag, err, np.array([1], dtype=np.uint8))
 
     def share_memo(self, shelf: Shelf) -> None:
         """Keep period blocks where other workers and the next start find them."""

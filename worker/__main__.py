@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import click
 
 from worker.commands.lazy import LazyGroup
+from worker.compiled import use_compiled
 from worker.errors import AnomalyWorkerError, ExitCode
 
 COMMANDS = {
@@ -26,6 +27,7 @@ COMMANDS = {
     "top": "worker.commands.top:top",
     "board": "worker.commands.board:board",
     "vote": "worker.commands.vote:vote",
+    "compile": "worker.commands.compile:compile_all",
     "schema": "worker.commands.schema:schema",
     "bench": "worker.commands.bench:bench",
     "model": "worker.commands.model:model",
@@ -56,6 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         # A worker that is stopped while it still imports has nothing to drain; `run` itself
         # takes over once it is there.
         signal.signal(signal.SIGTERM, lambda *_: os._exit(ExitCode.OK))
+    use_compiled()
     try:
         code = cli.main(args=arguments, standalone_mode=False)
         sys.exit(code if isinstance(code, int) else ExitCode.OK)
