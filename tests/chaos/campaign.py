@@ -87,7 +87,8 @@ def finish(world):
     world.supervisor.start_slots()
     wait(lambda: (world.committed() or 0) >= world.traffic.sent, 300, "the end of the stream")
     for code in world.supervisor.rest():
-        if code != 0:
+        # 75: a worker that met the last fault asks for its restart while others did its work.
+        if code not in {0, 75}:
             world.surprises.append(f"the last drain ended with {code}")
 
 
