@@ -145,11 +145,10 @@ def period_features(
     known, new = memo.recall(keys), {}
     out = np.full((len(first), len(PERIOD_NAMES)), np.nan)
     for row, part, key in zip(rows, parts, keys, strict=True):
-        if key in known:
-            out[row] = known[key]
-        else:
+        if key not in known:
             describe_period(jd[part], mag[part], err[part], out[row])
-            new[key] = out[row]
+            known[key] = new[key] = out[row]
+        out[row] = known[key]
     memo.keep(new)
     return out
 

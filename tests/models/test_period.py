@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from models.features import PERIOD_NAMES, period_features
+from models.memo import PeriodMemo
 from models.periodogram import MAX_FREQUENCY, best_frequency, exact_power
 
 
@@ -56,3 +57,17 @@ def test_the_block_describes_the_fold():
 def test_below_forty_points_there_is_none():
     jd, mag, err = (values[:39] for values in curve(7, 0.61))
     assert np.isnan(period_features(np.array([0, 39]), jd, mag, err)).all()
+
+
+def test_a_curve_that_grows_within_a_batch_is_looked_at_once_a_step():
+    rng = np.random.default_rng(5)
+    jd = np.sort(rng.uniform(0, 300, 43)) + 2460000.0
+    mag, lengths = 18 + np.sin(jd), np.arange(40, 44)
+    memo = PeriodMemo()
+    found = period_features(
+        np.concatenate([[0], np.cumsum(lengths)]),
+        *(np.concatenate([x[:n] for n in lengths]) for x in (jd, mag, np.full(43, 0.05))),
+        memo,
+    )
+    assert len(memo) == 1
+    np.testing.assert_array_equal(found, np.tile(found[0], (4, 1)))
