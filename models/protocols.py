@@ -136,11 +136,6 @@ def matched(curves: CurveSet, reference: CurveSet) -> CurveSet:
     return _cut(curves, first, length)
 
 
-def with_groups(curves: CurveSet, groups: NDArray[np.str_]) -> CurveSet:
-    """The same curves with other classes to train on."""
-    return replace(curves, group=groups)
-
-
 def _cut(curves: CurveSet, first: Int64, length: Int64) -> CurveSet:
     index, offsets = cut_rows(curves.offsets, first, length)
     return replace(

@@ -62,4 +62,4 @@ def test_it_looks_right(url, pages, width, scheme):
 def test_ctrl_c_ends_it(demo):
     process, log = demo
     process.send_signal(signal.SIGINT)
-    assert process.wait(60) == 0, log.read_text()
+    assert process.wait(20) == 0, log.read_text()

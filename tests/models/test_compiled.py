@@ -12,7 +12,9 @@ from worker.compiled import use_compiled
 START = """
 import os, sys
 import numpy as np
-os.access = lambda path, mode: False  # what a read-only file system says, also to root
+image = os.environ["NUMBA_CACHE_DIR"]
+# What a read-only file system says, also to root.
+os.access = lambda path, mode: image not in str(path)
 from worker.compiled import use_compiled
 use_compiled()
 from models import default_artifact

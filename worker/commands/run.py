@@ -35,6 +35,7 @@ from worker.types import TopicPartition
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
+Marks = Callable[[Sequence[TopicPartition]], dict[TopicPartition, int | None]]
 
 START_ATTEMPTS = 5
 START_DELAY_S = 2.0
@@ -107,11 +108,7 @@ def _work(
     scorer.share_memo(store.memos())
     introduce(settings, scorer, metrics, health)
     health.state = store.answers
-    source = make_source(settings, store.marks)
-    sink = make_sink(settings, source)
-    open_parts.callback(sink.close)
-    open_parts.callback(source.close)
-    sink.open()
+    source, sink = open_ends(settings, store.marks, open_parts)
     loop = make_loop(
         settings,
         MeteredSource(source, metrics, health, store.failures),
@@ -133,10 +130,19 @@ def _work(
     log.info("drained")
 
 
-def make_source(
-    settings: Settings,
-    marks: Callable[[Sequence[TopicPartition]], dict[TopicPartition, int | None]],
-) -> WatchedSource:
+def open_ends(
+    settings: Settings, marks: Marks, open_parts: ExitStack
+) -> tuple[WatchedSource, TransactionalSink | AtLeastOnceSink]:
+    """Source and sink, the sink open; both end with the stack, the source first."""
+    source = make_source(settings, marks)
+    sink = make_sink(settings, source)
+    open_parts.callback(sink.close)
+    open_parts.callback(source.close)
+    sink.open()
+    return source, sink
+
+
+def make_source(settings: Settings, marks: Marks) -> WatchedSource:
     """The group member of these settings."""
     source = settings.source
     slot = settings.worker.slot

@@ -1,16 +1,14 @@
-"""Numba with a cache on disk that may be read-only: compiled when an image is built, used by all.
+"""Numba with a cache on disk, shared by all processes.
 
 Numba keeps its cache by the file of the function alone; the directory is therefore named after
 everything in this room that is compiled, so that no change of a helper is missed.
 """
 
-import atexit
 import hashlib
 import logging
 import os
-import shutil
-import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -57,25 +55,21 @@ def rare(function: F) -> F:
 def cache_directory() -> Path | None:
     """Where compiled code is kept, below NUMBA_CACHE_DIR or this package; None: nowhere.
 
-    Numba reads only caches that it can write to, so a read-only one is copied away first.
+    Numba reads only caches that it can write to; `worker.compiled` makes one of a read-only one.
     """
     digest = hashlib.sha256(b"".join((ROOM / name).read_bytes() for name in COMPILED))
     base = Path(_CONFIG.CACHE_DIR or ROOM / "__pycache__")
     directory = base / f"decode-{digest.hexdigest()[:16]}"
-    try:
+    with suppress(OSError):
         directory.mkdir(parents=True, exist_ok=True)
         if os.access(directory, os.W_OK):
             return directory
-        copy = Path(tempfile.mkdtemp(prefix="anomaly-worker-"))
-        atexit.register(shutil.rmtree, copy, ignore_errors=True)
-        return Path(shutil.copytree(directory, copy, dirs_exist_ok=True))
-    except OSError as error:
-        logging.getLogger(__name__).warning(
-            "no place for compiled code (%s): the decoder is compiled at every start; "
-            "set NUMBA_CACHE_DIR to a writable directory, or fill it when the image is built",
-            error,
-        )
-        return None
+    logging.getLogger(__name__).warning(
+        "no place for compiled code at %s: the decoder is compiled at every start; "
+        "set NUMBA_CACHE_DIR to a writable directory",
+        directory,
+    )
+    return None
 
 
 DIRECTORY = cache_directory()

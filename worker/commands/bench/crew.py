@@ -4,7 +4,7 @@ import multiprocessing
 import os
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -182,34 +182,25 @@ def run_one(
 
     from models.scorer import Scorer as ModelScorer
     from worker.commands.bench.scoring import make_scorer
-    from worker.commands.run import make_sink, make_source, prepare_topics
+    from worker.commands.run import open_ends, prepare_topics
     from worker.commands.wiring import connect_store, make_loop
     from worker.config import load_settings
     from worker.metrics import Metrics
 
     torch.set_num_threads(threads)
-    settings = load_settings(None, assignments).settings
-    limits, store = prepare_topics(settings), connect_store(settings)
-    scorer, metrics = make_scorer(settings, scoring), Metrics()
-    if isinstance(scorer, ModelScorer):
-        scorer.share_memo(store.memos())
-    source = make_source(settings, store.marks)
-    sink = make_sink(settings, source)
-    sink.open()
-    clocked, counted = ClockedSource(source), ClockedSink(sink, progress)
-    loop = make_loop(settings, clocked, counted, store, scorer, metrics, stop, limits=limits)
-    ready.release()
-    loop.run()
-    reports.put(
-        Report(
-            model=f"{scorer.name} {scorer.version}",
-            first_s=clocked.first_s,
-            last_s=counted.last_s,
-            cpu_s=time.process_time() - clocked.cpu_s,
-            stages=metrics.stage_totals(),
-            outcomes=metrics.outcome_totals(),
-        )
-    )
-    source.close()
-    sink.close()
-    store.close()
+    settings, metrics = load_settings(None, assignments).settings, Metrics()
+    limits = prepare_topics(settings)
+    with ExitStack() as open_parts:
+        store, scorer = connect_store(settings), make_scorer(settings, scoring)
+        open_parts.callback(store.close)
+        if isinstance(scorer, ModelScorer):
+            scorer.share_memo(store.memos())
+        source, sink = open_ends(settings, store.marks, open_parts)
+        clocked, counted = ClockedSource(source), ClockedSink(sink, progress)
+        loop = make_loop(settings, clocked, counted, store, scorer, metrics, stop, limits=limits)
+        ready.release()
+        loop.run()
+    spent = time.process_time() - clocked.cpu_s
+    model, totals = f"{scorer.name} {scorer.version}", metrics.stage_totals()
+    reports.put(Report(model, clocked.first_s, counted.last_s, spent, totals,
+                       metrics.outcome_totals()))  # fmt: skip

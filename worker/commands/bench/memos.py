@@ -34,12 +34,11 @@ def seed_memos(values: Sequence[str], night: Any) -> int:
     live, store = (connect_store(load_settings(None, v).settings) for v in (values, scratch))
     decoder, policy = make_decoder(settings), make_rules(settings, StubScorer()).window
     memo = PeriodMemo(live.memos())
-    packets_of_objects = (value for _, value in islice(night.packets(), night.objects))
-    source = MemorySource(packets_of_objects, BATCH, threading.Event())
+    values_of_objects = (value for _, value in islice(night.packets(), night.objects))
+    source = MemorySource(values_of_objects, BATCH, threading.Event())
     while len(records := source.poll_batch()):
         packets, _ = decoder.decode(records)
-        fates = judge_packets(packets, policy.cuts)
-        kept = np.array([fate is None for fate in fates], dtype=bool)
+        kept = np.array([fate is None for fate in judge_packets(packets, policy.cuts)], dtype=bool)
         curves = store.merge(packets, kept, {})
         rows = np.flatnonzero(kept).astype(np.int32)
         windows, _ = cut_windows(packets, curves, rows, policy)
@@ -47,6 +46,8 @@ def seed_memos(values: Sequence[str], night: Any) -> int:
         older[windows.offsets[1:] - 1] = False
         offsets = windows.offsets - np.arange(len(windows.offsets))
         period_features(offsets, windows.jd[older], windows.mag[older], windows.err[older], memo)
+    live.close()
+    store.close()
     with redis.Redis.from_url(settings.redis_url) as client:
         for key in client.scan_iter(f"{SCRATCH}*", 10_000):
             client.unlink(key)

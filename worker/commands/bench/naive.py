@@ -120,10 +120,8 @@ def run_naively(
     settings = load_settings(None, assignments).settings
     scorer = padded(make_scorer(settings, scoring, fast=False))
     step = NaiveStep(settings, scorer, Producer({**settings.kafka.common, "acks": "all"}))
-    consumer = Consumer(
-        {**settings.kafka.common, "group.id": settings.worker.group,
-         "auto.offset.reset": "earliest", "enable.auto.commit": False}
-    )  # fmt: skip
+    mine = {"group.id": settings.worker.group, "auto.offset.reset": "earliest"}
+    consumer = Consumer({**settings.kafka.common, **mine, "enable.auto.commit": False})
     consumer.subscribe(list(settings.source.topics))
     ready.release()
     first_s = last_s = cpu_s = 0.0
