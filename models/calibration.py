@@ -43,7 +43,7 @@ class CalibrationError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class PValues:
-    """p-values of B scores; see worker.types.PValues."""
+    """p-values of B scores; see worker.types.scores.PValues."""
 
     p: Float64
     p_class: Float64

@@ -32,7 +32,7 @@ UInt8 = NDArray[np.uint8]
 
 @dataclass(frozen=True, slots=True)
 class Scores:
-    """What a model says about B curves; see worker.types.Scores."""
+    """What a model says about B curves; see worker.types.scores.Scores."""
 
     score: Float64
     s1: Float64

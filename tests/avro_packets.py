@@ -7,7 +7,7 @@ from typing import Any
 import fastavro
 import numpy as np
 
-from worker.types import RecordBatch, TopicPartition
+from worker.types.records import RecordBatch, TopicPartition
 
 SYNC = bytes(range(16))
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from worker.types import Detections, ForcedPoints, NonDetections, PacketBatch
+from worker.types.packets import Detections, ForcedPoints, NonDetections, PacketBatch
 
 NAN = float("nan")
 

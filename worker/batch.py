@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from worker.types import Headers, RecordBatch, TopicPartition
+from worker.types.records import Headers, RecordBatch, TopicPartition
 
 
 @dataclass(frozen=True, slots=True)

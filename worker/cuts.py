@@ -10,7 +10,9 @@ from worker.light_curve import (
     Points,
     corrected,
 )
-from worker.types import Bool, Float64, PacketBatch, PointFlag
+from worker.types.arrays import Bool, Float64
+from worker.types.light_curves import PointFlag
+from worker.types.packets import PacketBatch
 
 SCORES = np.where(np.arange(256) == UNKNOWN_SCORE, np.nan, np.arange(256) / SCORE_STEPS)
 """Real-bogus scores by what is stored."""

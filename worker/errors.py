@@ -24,7 +24,7 @@ class AnomalyWorkerError(Exception):
 class InvalidPacketError(AnomalyWorkerError):
     """A packet that can never succeed; its record becomes a dead letter.
 
-    `reason` is one word of the closed vocabulary in `worker.types.DEAD_LETTER_REASONS`.
+    `reason` is one word of the closed vocabulary in `worker.types.outcomes.DEAD_LETTER_REASONS`.
     """
 
     def __init__(self, reason: str, message: str) -> None:

@@ -5,18 +5,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from worker.types import (
-    Bool,
-    Claims,
-    Emission,
-    EmittedBy,
-    Float64,
-    Judgement,
-    PValues,
-    Scores,
-    UInt8,
-    WindowBatch,
-)
+from worker.types.arrays import Bool, Float64, UInt8
+from worker.types.judgement import Claims, Emission, EmittedBy, Judgement
+from worker.types.scores import PValues, Scores
+from worker.types.windows import WindowBatch
 
 SCORE_BUDGET = 0.8
 """Share of the alarm budget a that the ranking score spends (design: Calibrate, emit, rank)."""

@@ -6,7 +6,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from worker.outcome import Outcomes, partition_of
-from worker.types import OUTCOMES, Provenance, RecordBatch, TopicPartition
+from worker.types.judgement import Provenance
+from worker.types.outcomes import OUTCOMES
+from worker.types.records import RecordBatch, TopicPartition
 
 SCHEMA_VERSION = "1.0.0"
 

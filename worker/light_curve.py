@@ -13,19 +13,9 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from worker.types import (
-    BANDS,
-    POINT,
-    Bool,
-    Detections,
-    Float64,
-    Int32,
-    Int64,
-    LightCurves,
-    PacketBatch,
-    PointFlag,
-    UInt8,
-)
+from worker.types.arrays import Bool, Float64, Int32, Int64, UInt8
+from worker.types.light_curves import POINT, LightCurves, PointFlag
+from worker.types.packets import BANDS, Detections, PacketBatch
 
 Points = NDArray[np.void]
 

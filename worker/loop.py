@@ -18,23 +18,14 @@ from worker.metrics import Metrics
 from worker.outcome import Outcomes, partition_of, settle, unscorable
 from worker.patience import Patience, Stopped
 from worker.rooms import Rooms, Rules
-from worker.types import (
-    Bool,
-    Claims,
-    DeadLetter,
-    Emission,
-    Int32,
-    Judgement,
-    LightCurves,
-    Message,
-    PacketBatch,
-    PValues,
-    RecordBatch,
-    ScoredBatch,
-    Scores,
-    TopicPartition,
-    WindowBatch,
-)
+from worker.types.arrays import Bool, Int32
+from worker.types.judgement import Claims, Emission, Judgement, ScoredBatch
+from worker.types.light_curves import LightCurves
+from worker.types.outcomes import DeadLetter
+from worker.types.packets import PacketBatch
+from worker.types.records import Message, RecordBatch, TopicPartition
+from worker.types.scores import PValues, Scores
+from worker.types.windows import WindowBatch
 from worker.window import cut_windows
 
 log = logging.getLogger(__name__)

@@ -11,7 +11,7 @@ from typing import Any
 from redis.cluster import key_slot  # type: ignore[attr-defined]  # exported, not typed so
 
 from worker.errors import RestartRequiredError
-from worker.types import TopicPartition
+from worker.types.records import TopicPartition
 
 MARKS = 16
 SLOTS = 16384

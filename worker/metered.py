@@ -12,7 +12,7 @@ from worker.health import Health
 from worker.metrics import Metrics
 from worker.rooms import Sink, Source
 from worker.store import Store
-from worker.types import Message, RecordBatch, TopicPartition
+from worker.types.records import Message, RecordBatch, TopicPartition
 
 LOOK_EVERY_S = 1.0
 """How often lag and assignment are read from the client."""

@@ -16,7 +16,8 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
 from prometheus_client.process_collector import ProcessCollector
 
 from worker.tracing import NO_SPANS, Spans
-from worker.types import OUTCOMES, Float64, Integers
+from worker.types.arrays import Float64, Integers
+from worker.types.outcomes import OUTCOMES
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -170,7 +171,7 @@ class Metrics:
         return measured
 
     def count_outcomes(self, counts: Mapping[str, int]) -> None:
-        """Add a batch's outcomes (words of `worker.types.OUTCOMES`)."""
+        """Add a batch's outcomes (words of `worker.types.outcomes.OUTCOMES`)."""
         for outcome, count in counts.items():
             word, _, reason = outcome.partition(".")
             self._totals[outcome] += count

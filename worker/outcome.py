@@ -7,21 +7,17 @@ from dataclasses import dataclass
 import numpy as np
 
 from worker.night import night_of_jd, night_of_timestamp, night_of_topic
-from worker.types import (
-    Bool,
-    DeadLetter,
-    Int32,
-    RecordBatch,
-    ScoredBatch,
-    TopicPartition,
-)
+from worker.types.arrays import Bool, Int32
+from worker.types.judgement import ScoredBatch
+from worker.types.outcomes import DeadLetter
+from worker.types.records import RecordBatch, TopicPartition
 
 
 @dataclass(frozen=True, slots=True)
 class Outcomes:
     """One entry per packet and per undecodable record, the fresh ones only.
 
-    `record`: row in the RecordBatch; `outcome`: a word of `worker.types.OUTCOMES`; `night`.
+    `record`: row in the RecordBatch; `outcome`: a word of OUTCOMES; `night`.
     """
 
     record: Sequence[int]

@@ -7,16 +7,11 @@ import numpy as np
 
 from worker.light_curve import light_curves
 from worker.store import Store
-from worker.types import (
-    BANDS,
-    Bool,
-    Claims,
-    Emission,
-    Int64,
-    LightCurves,
-    PacketBatch,
-    TopicPartition,
-)
+from worker.types.arrays import Bool, Int64
+from worker.types.judgement import Claims, Emission
+from worker.types.light_curves import LightCurves
+from worker.types.packets import BANDS, PacketBatch
+from worker.types.records import TopicPartition
 
 
 class ReadOnlyStore(Store):

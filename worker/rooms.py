@@ -5,21 +5,13 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from worker.judge import EmissionPolicy
-from worker.types import (
-    Bool,
-    Claims,
-    DeadLetter,
-    Float64,
-    Int64,
-    LightCurves,
-    Message,
-    PacketBatch,
-    Provenance,
-    RecordBatch,
-    ScoredBatch,
-    Scorer,
-    TopicPartition,
-)
+from worker.types.arrays import Bool, Float64, Int64
+from worker.types.judgement import Claims, Provenance, ScoredBatch
+from worker.types.light_curves import LightCurves
+from worker.types.outcomes import DeadLetter
+from worker.types.packets import PacketBatch
+from worker.types.records import Message, RecordBatch, TopicPartition
+from worker.types.scores import Scorer
 from worker.window import WindowPolicy
 
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from worker.errors import ConfigError
-from worker.types import TopicPartition
+from worker.types.records import TopicPartition
 
 START_WORDS = ("earliest", "latest", "stored")
 

@@ -3,7 +3,7 @@
 Keys, below `<prefix>`:
 
 =======================================  ==========  ==============================================
-`lc:{objectId}:<fid>`                    string      48-byte records (worker.types.POINT) of a band
+`lc:{objectId}:<fid>`                    string      48-byte records (types' POINT) of a band
 `claim:<group>:{objectId}:<candid>`      string      topic/partition/offset that scored the candid
 `emit:<group>:{objectId}`                sorted set  emissions, member "candid p", score jd
 `mark:<group>:{tag}`                     hash        next offset by "topic/partition", 16 tags
@@ -31,19 +31,11 @@ from worker.light_curve import light_curves, merge_points, packed_points
 from worker.marks import Marks, Raising
 from worker.memos import Memos
 from worker.redis_facts import ServerFacts, servers
-from worker.types import (
-    BANDS,
-    LAYOUT_VERSION,
-    Bool,
-    Claims,
-    Emission,
-    Float64,
-    Int64,
-    LightCurves,
-    PacketBatch,
-    TopicPartition,
-    UInt8,
-)
+from worker.types.arrays import Bool, Float64, Int64, UInt8
+from worker.types.judgement import Claims, Emission
+from worker.types.light_curves import LAYOUT_VERSION, LightCurves
+from worker.types.packets import BANDS, PacketBatch
+from worker.types.records import TopicPartition
 
 MAX_EMISSIONS = 32
 

@@ -6,17 +6,10 @@ import numpy as np
 
 from worker.cuts import Cuts, photometry, usable_points
 from worker.light_curve import CORRECTABLE_ARCSEC, corrected, curve_hashes
-from worker.types import (
-    BANDS,
-    Bool,
-    Int32,
-    Int64,
-    Integers,
-    LightCurves,
-    MagnitudeKind,
-    PacketBatch,
-    WindowBatch,
-)
+from worker.types.arrays import Bool, Int32, Int64, Integers
+from worker.types.light_curves import LightCurves
+from worker.types.packets import BANDS, PacketBatch
+from worker.types.windows import MagnitudeKind, WindowBatch
 
 
 @dataclass(frozen=True, slots=True)

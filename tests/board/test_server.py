@@ -15,7 +15,7 @@ from worker.board.state import BoardState, galactic_latitude
 from worker.encode import write_ranking, write_vote
 from worker.kafka import MockCluster, produce_all
 from worker.topics import Topics
-from worker.types import Message
+from worker.types.records import Message
 
 
 def get(board, path, **headers):

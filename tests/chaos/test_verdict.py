@@ -18,7 +18,7 @@ from worker.kafka import Read
 from worker.metrics import Metrics
 from worker.simulate import simulate_packets
 from worker.topics import Topics
-from worker.types import TopicPartition
+from worker.types.records import TopicPartition
 
 INPUT = TopicPartition("in", 0)
 BATCH = 40

@@ -11,7 +11,8 @@ from tests.oracle import expected_outcomes, grouped
 from worker.decode import Decoder
 from worker.ledger import check
 from worker.light_curve import light_curves, merge_points, packed_points
-from worker.types import BANDS, RecordBatch
+from worker.types.packets import BANDS
+from worker.types.records import RecordBatch
 from worker.window import WindowPolicy, cut_windows
 
 SHORT_FORM_BYTES = 64 * 1024

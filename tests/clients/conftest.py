@@ -19,7 +19,7 @@ from tests.kafka_server import KafkaServer, kafka_home
 from tests.processes import free_ports
 from worker.kafka import create_topics, produce_all
 from worker.topics import TopicSpec
-from worker.types import Message
+from worker.types.records import Message
 
 USER, PASSWORD = "babamul-reader", "a-test's-password"
 TOPIC = "babamul.ztf.anomaly"

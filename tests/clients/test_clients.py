@@ -11,7 +11,7 @@ from confluent_kafka import Consumer
 
 from tests.clients.conftest import PASSWORD, USER, by_candid, client
 from worker.encode.fink import fink_view
-from worker.types import Message
+from worker.types.records import Message
 
 PREFIX = {"_magic", "_meta", "_sync", "_count", "_size"}
 

@@ -11,7 +11,7 @@ from confluent_kafka.admin import AdminClient, NewTopic
 
 from worker.batch import BatchLimits
 from worker.kafka import AtLeastOnceSink, KafkaSource, SourceSettings, TransactionalSink, read_all
-from worker.types import Message, TopicPartition
+from worker.types.records import Message, TopicPartition
 
 QUICK = {"heartbeat.interval.ms": 300, "fetch.wait.max.ms": 20}
 

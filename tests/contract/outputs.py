@@ -14,7 +14,7 @@ from worker.encode.avro import ContainerWriter
 from worker.kafka import produce_all, read_all
 from worker.night import JD_UNIX_EPOCH
 from worker.topics import Topics, output_specs
-from worker.types import Message
+from worker.types.records import Message
 
 LONGITUDE = -116.863
 NIGHT_JD = 2461234.75

@@ -3,7 +3,7 @@
 import numpy as np
 
 from tests.packets import packet_batch
-from worker.types import TopicPartition
+from worker.types.records import TopicPartition
 
 P0, P1 = TopicPartition("in", 0), TopicPartition("in", 1)
 

@@ -18,7 +18,7 @@ from tests.contract.brokers import (
 from worker.batch import BatchLimits
 from worker.errors import BatchAbortedError, ConfigError, TransientError
 from worker.kafka import MockCluster, produce_all, read_all
-from worker.types import Message, TopicPartition
+from worker.types.records import Message, TopicPartition
 
 
 @pytest.fixture(params=["mock", "kafka"])

@@ -16,7 +16,7 @@ from worker.kafka import (
 )
 from worker.kafka.reader import TopicReader
 from worker.topics import TopicSpec
-from worker.types import Message
+from worker.types.records import Message
 
 
 class TestLimits:

@@ -23,7 +23,7 @@ from tests.contract.brokers import (
 from worker.batch import BatchLimits
 from worker.errors import BatchAbortedError, ConfigError, RestartRequiredError
 from worker.kafka import MockCluster, TransactionalSink
-from worker.types import TopicPartition
+from worker.types.records import TopicPartition
 
 
 class TestCommit:

@@ -21,7 +21,7 @@ from worker.metrics import Metrics
 from worker.rooms import Rooms
 from worker.simulate import simulate_packets
 from worker.tracing import NO_SPANS, OpenTelemetrySpans
-from worker.types import RecordBatch, TopicPartition
+from worker.types.records import RecordBatch, TopicPartition
 
 INPUT = TopicPartition("in", 0)
 SIZE = 40

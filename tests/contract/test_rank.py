@@ -13,7 +13,7 @@ from tests.processes import wait_until
 from worker.__main__ import cli
 from worker.kafka import produce_all, read_all
 from worker.night import night_of_jd
-from worker.types import Message
+from worker.types.records import Message
 
 
 def test_a_night_that_is_over_is_final_and_ranked_once(output):

@@ -8,7 +8,7 @@ import pytest
 from tests.e2e.harness import command
 from worker.kafka import create_topics, produce_all, read_all
 from worker.topics import Topics, output_specs
-from worker.types import Message
+from worker.types.records import Message
 
 
 def letter(topics, number, reason, *more):

@@ -7,7 +7,7 @@ import pytest
 import redis
 
 from tests.e2e.harness import command
-from worker.types import POINT, PointFlag
+from worker.types.light_curves import POINT, PointFlag
 
 
 @pytest.fixture

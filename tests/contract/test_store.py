@@ -10,7 +10,7 @@ from tests.packets import packet, point
 from worker.errors import ConfigError, TransientError
 from worker.light_curve import merge_points
 from worker.store import Store
-from worker.types import POINT, PointFlag
+from worker.types.light_curves import POINT, PointFlag
 
 
 def curve(curves, row):

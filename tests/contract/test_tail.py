@@ -13,7 +13,7 @@ from tests.processes import wait_until
 from worker.__main__ import cli
 from worker.encode import read_container
 from worker.kafka import produce_all
-from worker.types import Message
+from worker.types.records import Message
 
 
 @pytest.fixture

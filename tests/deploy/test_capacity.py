@@ -10,7 +10,7 @@ import redis
 from tests.deploy.conftest import ROOT, missing
 from tests.redis_server import RedisServer, redis_binary
 from worker.store import Store
-from worker.types import POINT
+from worker.types.light_curves import POINT
 
 SCRIPT = str(ROOT / "deploy/capacity.py")
 RATES = ("--cpu-rate", "100", "--gpu-rate", "1000")

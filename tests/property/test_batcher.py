@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from worker.batch import Batcher, BatchLimits, Received
-from worker.types import TopicPartition
+from worker.types.records import TopicPartition
 
 PARTITIONS = [TopicPartition("in", number) for number in range(3)]
 STEPS = st.lists(

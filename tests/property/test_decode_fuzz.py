@@ -16,7 +16,7 @@ import pytest
 from tests.avro_packets import batch, container
 from worker.decode import Decoder
 from worker.decode.framing import read_blocks, read_header
-from worker.types import DEAD_LETTER_REASONS
+from worker.types.outcomes import DEAD_LETTER_REASONS
 
 ALERTS = Path("../shared/data/alerts")
 SECONDS = float(os.environ.get("ANOMALY_WORKER_TEST_FUZZ_SECONDS", "4"))

@@ -13,7 +13,7 @@ from tests.avro_packets import (
     record_type,
 )
 from worker.decode import Decoder
-from worker.types import Detections, ForcedPoints, NonDetections
+from worker.types.packets import Detections, ForcedPoints, NonDetections
 
 ODD = {"name": "rb", "type": ["null", "float", "string"]}
 """rb may be a string here: no column can hold one."""

@@ -20,15 +20,8 @@ from worker.encode.columns import arrays, longs, maps, nullable_doubles, strings
 from worker.light_curve import light_curves, merge_points, packed_points
 from worker.simulate import simulate_packets
 from worker.topics import Topics
-from worker.types import (
-    Claims,
-    Emission,
-    Judgement,
-    Provenance,
-    RecordBatch,
-    ScoredBatch,
-    TopicPartition,
-)
+from worker.types.judgement import Claims, Emission, Judgement, Provenance, ScoredBatch
+from worker.types.records import RecordBatch, TopicPartition
 from worker.window import WindowPolicy, cut_windows
 
 CLASSES = ("RRL", "EB", "LPV")

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from worker.judge import EmissionPolicy, RecentScores, effective_p, judge, with_own_batch
-from worker.types import Claims, Emission, EmittedBy, MagnitudeKind, WindowBatch
+from worker.types.judgement import Claims, Emission, EmittedBy
+from worker.types.windows import MagnitudeKind, WindowBatch
 
 
 @dataclass

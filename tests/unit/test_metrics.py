@@ -5,7 +5,8 @@ from worker.errors import BatchAbortedError, TransientError
 from worker.health import Health
 from worker.metered import MeteredSink, MeteredSource
 from worker.metrics import Metrics
-from worker.types import OUTCOMES, Message, TopicPartition
+from worker.types.outcomes import OUTCOMES
+from worker.types.records import Message, TopicPartition
 
 ONE = TopicPartition("alerts", 0)
 TWO = TopicPartition("alerts", 1)

@@ -17,7 +17,8 @@ from worker.light_curve import light_curves, merge_points, packed_points
 from worker.simulate import SimulatedNight, scattered_letters, simulate_packets
 from worker.simulate.packet import HISTORY_DAYS
 from worker.simulate.schema import packet_schema
-from worker.types import MagnitudeKind, RecordBatch, TopicPartition
+from worker.types.records import RecordBatch, TopicPartition
+from worker.types.windows import MagnitudeKind
 from worker.window import WindowPolicy, cut_windows
 
 SEED = 11

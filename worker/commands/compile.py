@@ -12,7 +12,7 @@ def compile_all() -> None:
     from models.scorer import Scorer
     from worker.decode import Decoder
     from worker.light_curve import as_of
-    from worker.types import BANDS
+    from worker.types.packets import BANDS
 
     Decoder()
     one, number = np.zeros(1), np.zeros(1, dtype=np.int64)

@@ -10,7 +10,9 @@ import click
 import numpy as np
 
 from worker.commands.options import json_option
-from worker.types import BANDS, DeadLetter, PacketBatch, RecordBatch
+from worker.types.outcomes import DeadLetter
+from worker.types.packets import BANDS, PacketBatch
+from worker.types.records import RecordBatch
 
 Line = dict[str, Any]
 

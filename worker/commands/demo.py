@@ -255,7 +255,7 @@ def _feed(
 ) -> None:
     """Produce the night no faster than it is worked off; ask for a stop behind its end."""
     from worker.kafka import produce_all
-    from worker.types import Message
+    from worker.types.records import Message
 
     def settled() -> int:
         return int(sum(metrics.outcome_totals().values()))

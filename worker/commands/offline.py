@@ -10,7 +10,7 @@ from worker.decode.files import read_files
 from worker.embedded import EmbeddedRedis
 from worker.metrics import Metrics
 from worker.settings import Settings
-from worker.types import Message, RecordBatch, TopicPartition
+from worker.types.records import Message, RecordBatch, TopicPartition
 
 
 class FileSource:

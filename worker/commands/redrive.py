@@ -12,7 +12,8 @@ import click
 
 from worker.commands.options import json_option, settings_options
 from worker.kafka import Read
-from worker.types import DEAD_LETTER_REASONS, Message
+from worker.types.outcomes import DEAD_LETTER_REASONS
+from worker.types.records import Message
 
 CHUNK = 100
 """Messages that are held at once; each may be as large as the topic lets it."""

@@ -19,7 +19,7 @@ from worker.kafka import Read, produce_all, read_all
 from worker.night import night_of_jd
 from worker.settings import Settings
 from worker.topics import Topics, topics_between
-from worker.types import Message, RecordBatch, TopicPartition
+from worker.types.records import Message, RecordBatch, TopicPartition
 
 SHOWN = 20
 """Names that the report lists of each kind of difference."""

@@ -10,7 +10,7 @@ from typing import Any
 from worker.commands.top import percentile
 from worker.decode import Decoder
 from worker.decode.files import read_files, record_batches
-from worker.types import BANDS, PacketBatch
+from worker.types.packets import BANDS, PacketBatch
 
 WIDTH, HEIGHT = 420, 170
 LEFT, RIGHT, TOP, BOTTOM = 40, 10, 10, 24

@@ -30,7 +30,7 @@ from worker.metrics import Metrics
 from worker.settings import Settings
 from worker.topics import Topics, output_specs
 from worker.tracing import open_spans
-from worker.types import TopicPartition
+from worker.types.records import TopicPartition
 
 log = logging.getLogger(__name__)
 

@@ -8,7 +8,7 @@ import click
 
 from worker.commands.options import settings_options
 from worker.config import load_settings
-from worker.types import RecordBatch
+from worker.types.records import RecordBatch
 
 
 @click.command()

@@ -107,7 +107,7 @@ def _produce(
     from worker.errors import ConfigError
     from worker.kafka import create_topics, produce_all
     from worker.topics import TopicSpec
-    from worker.types import Message
+    from worker.types.records import Message
 
     settings = load_settings(config, assignments).settings
     kafka, output = settings.kafka, settings.output

@@ -22,7 +22,8 @@ from worker.read_only import ReadOnlyStore
 from worker.rooms import Rooms, Rules, Sink, Source, Store
 from worker.settings import Settings
 from worker.topics import Topics
-from worker.types import Provenance, Scorer
+from worker.types.judgement import Provenance
+from worker.types.scores import Scorer
 from worker.window import WindowPolicy
 
 S = TypeVar("S", MeteredStore, ReadOnlyStore)

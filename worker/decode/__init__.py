@@ -18,7 +18,9 @@ from worker.decode.ops import END, LEVEL_CELLS, walk
 from worker.decode.plan import Guard, Plan, make_plan, recognise
 from worker.decode.tables import Jobs, Tables
 from worker.errors import InvalidPacketError
-from worker.types import DeadLetter, PacketBatch, RecordBatch
+from worker.types.outcomes import DeadLetter
+from worker.types.packets import PacketBatch
+from worker.types.records import RecordBatch
 
 
 class Decoder:

@@ -20,7 +20,7 @@ from worker.decode.mapping import MAX_VALUES, Survey
 from worker.decode.ops import LEVEL_CELLS, walk
 from worker.decode.rows import Point, history_rows, object_name, packet_row
 from worker.decode.wire import MALFORMED
-from worker.types import Int64
+from worker.types.arrays import Int64
 
 Rows = Mapping[int, Sequence[Point]]
 

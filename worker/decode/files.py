@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from worker.errors import ConfigError
-from worker.types import RecordBatch, TopicPartition
+from worker.types.records import RecordBatch, TopicPartition
 
 BATCH_RECORDS = 256
 

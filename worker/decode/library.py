@@ -11,7 +11,7 @@ from worker.decode.compiler import PacketProgram, SpanProgram, UnsupportedSchema
 from worker.decode.layout import Layout
 from worker.decode.mapping import Survey
 from worker.decode.schema import parse_schema
-from worker.types import Int32, Int64
+from worker.types.arrays import Int32, Int64
 
 MAX_SCHEMAS = 256
 MAX_BYTES = 16 * 1024 * 1024

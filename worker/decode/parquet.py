@@ -9,7 +9,8 @@ import numpy as np
 
 from worker.errors import ConfigError
 from worker.light_curve import Points, copied_points
-from worker.types import BANDS, Bool, Detections, Float64, UInt8
+from worker.types.arrays import Bool, Float64, UInt8
+from worker.types.packets import BANDS, Detections
 
 BATCH_ROWS = 20_000
 

@@ -16,7 +16,7 @@ from worker.decode.library import Entry, Library, addresses_of, make_entry
 from worker.decode.mapping import Survey
 from worker.decode.tables import Jobs
 from worker.errors import InvalidPacketError
-from worker.types import Int64
+from worker.types.arrays import Int64
 
 MAX_REFUSED = 32
 """Refused schemas that are remembered: at most 8 MiB of text, a header being 256 KiB."""

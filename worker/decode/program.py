@@ -7,7 +7,7 @@ import numpy as np
 
 from worker.decode import ops
 from worker.decode.wire import NO_UNION
-from worker.types import Int32
+from worker.types.arrays import Int32
 
 Schema = Any
 

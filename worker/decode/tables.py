@@ -11,13 +11,8 @@ from worker.decode.layout import Layout
 from worker.decode.library import Library
 from worker.decode.mapping import Survey
 from worker.decode.rows import Point
-from worker.types import (
-    Detections,
-    ForcedPoints,
-    Int64,
-    NonDetections,
-    PacketBatch,
-)
+from worker.types.arrays import Int64
+from worker.types.packets import Detections, ForcedPoints, NonDetections, PacketBatch
 
 _POINTS_PER_PACKET = 32
 """First guess; a table that is too small is doubled."""

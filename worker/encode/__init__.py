@@ -15,7 +15,10 @@ from worker.encode.packet import CUTOUTS, PacketCopier
 from worker.encode.verdict import Names, percentiles, reasons, verdict
 from worker.outcome import partition_of
 from worker.topics import Topics
-from worker.types import DeadLetter, Headers, Int64, Message, Provenance, RecordBatch, ScoredBatch
+from worker.types.arrays import Int64
+from worker.types.judgement import Provenance, ScoredBatch
+from worker.types.outcomes import DeadLetter
+from worker.types.records import Headers, Message, RecordBatch
 
 __all__ = ["Encoder", "read_container", "schema_text", "write_ranking", "write_vote"]
 

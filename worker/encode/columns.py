@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from worker.types import Bool, Float64, Integers
+from worker.types.arrays import Bool, Float64, Integers
 
 Cells = Sequence[bytes]
 

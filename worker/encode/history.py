@@ -13,19 +13,9 @@ from worker.encode.columns import (
     records,
     string,
 )
-from worker.types import (
-    BANDS,
-    Bool,
-    Float64,
-    ForcedPoints,
-    Int64,
-    Integers,
-    LightCurves,
-    NonDetections,
-    PacketBatch,
-    PointFlag,
-    UInt8,
-)
+from worker.types.arrays import Bool, Float64, Int64, Integers, UInt8
+from worker.types.light_curves import LightCurves, PointFlag
+from worker.types.packets import BANDS, ForcedPoints, NonDetections, PacketBatch
 
 MAGNITUDE_ERROR = 1.0857362047581296
 """2.5 / ln 10: a magnitude's error is this times the flux's relative error."""

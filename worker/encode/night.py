@@ -5,7 +5,7 @@ from typing import Any
 
 from worker.encode.avro import ContainerWriter
 from worker.topics import Topics
-from worker.types import Headers, Message
+from worker.types.records import Headers, Message
 from worker.votes import vote_key
 
 

@@ -12,7 +12,8 @@ from worker.decode.framing import read_long
 from worker.decode.schema import parse_schema
 from worker.encode.columns import NULL, VALUE, Cells, doubles, string, varint
 from worker.encode.history import MAGNITUDE_ERROR, bands, flux, signed
-from worker.types import Integers, PacketBatch
+from worker.types.arrays import Integers
+from worker.types.packets import PacketBatch
 
 Fields = dict[str, Any]
 

@@ -22,7 +22,10 @@ from worker.encode.columns import (
     strings,
     varint,
 )
-from worker.types import BANDS, Float64, Int32, Int64, MagnitudeKind, Provenance, ScoredBatch
+from worker.types.arrays import Float64, Int32, Int64
+from worker.types.judgement import Provenance, ScoredBatch
+from worker.types.packets import BANDS
+from worker.types.windows import MagnitudeKind
 
 FEW_POINTS = 10
 

@@ -7,7 +7,7 @@ from confluent_kafka import KafkaError, KafkaException, Producer
 
 from worker.errors import ConfigError, UnavailableError
 from worker.kafka.client import classified, client_log, is_refusal
-from worker.types import Message
+from worker.types.records import Message
 
 FLUSH_S = 45.0
 

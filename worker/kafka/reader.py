@@ -9,7 +9,7 @@ from confluent_kafka import TopicPartition as Position
 
 from worker.errors import ConfigError, UnavailableError
 from worker.kafka.client import QUIET
-from worker.types import Headers, TopicPartition
+from worker.types.records import Headers, TopicPartition
 
 TIMEOUT_S = 15.0
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from worker.types import TopicPartition
+from worker.types.records import TopicPartition
 
 
 @dataclass(slots=True)

@@ -15,7 +15,7 @@ from worker.kafka.client import classified, is_refusal
 from worker.kafka.producer import Deliveries
 from worker.kafka.source import KafkaSource
 from worker.kafka.starts import position_of
-from worker.types import Message, TopicPartition
+from worker.types.records import Message, TopicPartition
 
 log = logging.getLogger(__name__)
 

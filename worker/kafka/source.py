@@ -22,7 +22,7 @@ from worker.kafka.readings import Readings
 from worker.kafka.starts import Marks, StartFinder, position_of
 from worker.kafka.subscription import Subscription
 from worker.start import Start
-from worker.types import RecordBatch, TopicPartition
+from worker.types.records import RecordBatch, TopicPartition
 
 log = logging.getLogger(__name__)
 

@@ -7,7 +7,7 @@ from confluent_kafka import TopicPartition as Position
 
 from worker.kafka.client import QUERY_TIMEOUT_S, classified
 from worker.start import Start, parsed_start_at, start_of
-from worker.types import TopicPartition
+from worker.types.records import TopicPartition
 
 Marks = Callable[[Sequence[TopicPartition]], Mapping[TopicPartition, int | None]]
 

@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from worker.types import Message, RecordBatch, TopicPartition
+from worker.types.records import Message, RecordBatch, TopicPartition
 
 Scoring = Literal["packaged", "no-period", "astromer2", "stub"]
 """`no-period`: the packaged model with its period block left out."""

@@ -19,7 +19,7 @@ from worker.decode import Decoder
 from worker.decode.files import BATCH_RECORDS, MAX_FILE_BYTES, read_files, record_batches
 from worker.decode.framing import read_blocks, read_header
 from worker.errors import ConfigError
-from worker.types import RecordBatch
+from worker.types.records import RecordBatch
 
 ROUNDS = 5
 SECONDS = 0.5

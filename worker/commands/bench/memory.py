@@ -11,7 +11,8 @@ import numpy as np
 
 from worker.commands.bench.field import Night
 from worker.commands.bench.servers import cpu_seconds
-from worker.types import Message, RecordBatch, Scorer, TopicPartition
+from worker.types.records import Message, RecordBatch, TopicPartition
+from worker.types.scores import Scorer
 
 INPUT = TopicPartition("bench", 0)
 BROKER_MS = 1_764_000_000_000

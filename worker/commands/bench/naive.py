@@ -162,7 +162,7 @@ class NaiveStep:
         import fastavro
         import numpy as np
 
-        from worker.types import POINT
+        from worker.types.light_curves import POINT
 
         packet: Any = next(fastavro.reader(io.BytesIO(value)))
         candidate = packet["candidate"]

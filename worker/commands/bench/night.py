@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from worker.decode.framing import read_blocks, read_header
 from worker.simulate import scattered_letters, simulate_packets
-from worker.types import POINT, PointFlag
+from worker.types.light_curves import POINT, PointFlag
 
 POOL_OBJECTS = 150
 """Simulated objects whose packets are multiplied where no files are given."""

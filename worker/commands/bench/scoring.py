@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from worker.commands.bench.crew import Scoring
 from worker.settings import Settings
-from worker.types import Scorer
+from worker.types.scores import Scorer
 
 Float32 = NDArray[np.float32]
 

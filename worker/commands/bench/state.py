@@ -7,7 +7,7 @@ import click
 
 from worker.commands.bench.options import REDIS
 from worker.commands.options import json_option, set_option
-from worker.types import POINT
+from worker.types.light_curves import POINT
 
 PROJECTED = (10_000_000, 100_000_000)
 BATCH = 1024
@@ -52,7 +52,7 @@ def measure(night: Any, here: Any, extra: Any) -> dict[str, Any]:
     from worker.commands.bench.field import assignments, seed_state
     from worker.commands.wiring import connect_store
     from worker.config import load_settings
-    from worker.types import TopicPartition
+    from worker.types.records import TopicPartition
 
     values = assignments("", here.redis_url, "state", extra)
     client: Any = redis.Redis.from_url(here.redis_url)
