@@ -6,38 +6,7 @@ from typing import Any
 CARD = "card.md"
 
 
-def card_text(record: Mapping[str, Any]) -> str:
-    """Markdown from the record that config.json holds."""
-    seen = sum(record.get("curves_seen", {}).values())
-    fit, training = record["fit"], record.get("training", {})
-    checks = "\n".join(f"| {name} | {value:.4g} |" for name, value in record["checks"].items())
-    left_out = ", ".join(record.get("curves_left_out", [])) or "nothing"
-    return f"""# {record["name"]} {record["version"]}
-
-Scores how unlike the known classes of variable objects a light curve is. Larger is stranger.
-
-## Parts
-- **Encoder** of {record["encoder"]["layers"]} layers, width {record["encoder"]["width"]}: sees the
-  newest {record["encoder"]["window"]} points of one band (time, magnitude, error) and predicts
-  properties of the whole curve. Trained for {training.get("steps", "?")} steps on {seen:,} curves
-  without their labels; the anomaly curves of {left_out} were left out.
-- **Heads** on two views that are never concatenated, features measured on the curve and the
-  encoder's output: MCDSVDD and a classifier of the same body, {fit["recipe"]["seeds"]} seeds each.
-- **Score**: mean over channels of the distance to the five nearest training objects in each
-  latent, as it is and by direction, each channel centred and scaled by unseen inliers of the same
-  number of points. `s1`: MCDSVDD's own distance. `s_input`: distance to the ten nearest
-  training inputs.
-- **Classes**: {", ".join(record["classes"])}.
-
-## Training data of the heads
-{fit["curves"]["fit"]:,} curves of public surveys and of this project's simulator train, {
-        fit["curves"]["val"]:,} stop the training and scale the channels, {fit["curves"]["cal"]:,}
-give the provisional p. No source whose terms forbid commercial use. At most {
-        fit["largest_class"]:,}
-curves per class, evenly over surveys; whole curves and random short pieces of them.
-The file keeps standardised inputs and classes of training objects, never ids, times, magnitudes.
-
-## Never an input
+LIMITS = """## Never an input
 Number of points, span, cadence, mean magnitude: they tell the survey, not the star.
 
 ## Limits
@@ -46,10 +15,56 @@ Number of points, span, cadence, mean magnitude: they tell the survey, not the s
 - Below 20 points hardly better than chance; below 10 points alerts are withheld by default.
 - "Strange" can mean "rare class, few points": compare `p_class`.
 - Periods above 16 per day and below the span are not looked for.
+"""
 
+
+def card_text(record: Mapping[str, Any]) -> str:
+    """Markdown from the record that config.json holds."""
+    checks = "\n".join(f"| {name} | {value:.4g} |" for name, value in record["checks"].items())
+    return f"""# {record["name"]} {record["version"]}
+
+Scores how unlike the known classes of variable objects a light curve is. Larger is stranger.
+
+{_parts(record)}
+{_training_data(record["fit"])}
+{LIMITS}
 ## Checks that the fit had to pass
 
 | check | value |
 |---|---|
 {checks}
+"""
+
+
+def _parts(record: Mapping[str, Any]) -> str:
+    """What the artefact is made of."""
+    seen = sum(record.get("curves_seen", {}).values())
+    encoder, seeds = record["encoder"], record["fit"]["recipe"]["seeds"]
+    steps = record.get("training", {}).get("steps", "?")
+    left_out = ", ".join(record.get("curves_left_out", [])) or "nothing"
+    return f"""## Parts
+- **Encoder** of {encoder["layers"]} layers, width {encoder["width"]}: sees the
+  newest {encoder["window"]} points of one band (time, magnitude, error) and predicts
+  properties of the whole curve. Trained for {steps} steps on {seen:,} curves
+  without their labels; the anomaly curves of {left_out} were left out.
+- **Heads** on two views that are never concatenated, features measured on the curve and the
+  encoder's output: MCDSVDD and a classifier of the same body, {seeds} seeds each.
+- **Score**: mean over channels of the distance to the five nearest training objects in each
+  latent, as it is and by direction, each channel centred and scaled by unseen inliers of the same
+  number of points. `s1`: MCDSVDD's own distance. `s_input`: distance to the ten nearest
+  training inputs.
+- **Classes**: {", ".join(record["classes"])}.
+"""
+
+
+def _training_data(fit: Mapping[str, Any]) -> str:
+    """What the heads were fitted on."""
+    curves = fit["curves"]
+    return f"""## Training data of the heads
+{curves["fit"]:,} curves of public surveys and of this project's simulator train, \
+{curves["val"]:,} stop the training and scale the channels, {curves["cal"]:,}
+give the provisional p. No source whose terms forbid commercial use. At most \
+{fit["largest_class"]:,}
+curves per class, evenly over surveys; whole curves and random short pieces of them.
+The file keeps standardised inputs and classes of training objects, never ids, times, magnitudes.
 """

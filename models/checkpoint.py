@@ -42,10 +42,11 @@ def read_checkpoint(prefix: Path) -> dict[str, Float32]:
     arrays = {}
     try:
         for key, value in _table(index):
-            if key.endswith(SUFFIX):
-                array = _array(dict(_fields(value)), data, f"{data_path}: {key}")
-                if array is not None:
-                    arrays[key.removesuffix(SUFFIX)] = array
+            if not key.endswith(SUFFIX):
+                continue
+            array = _array(dict(_fields(value)), data, f"{data_path}: {key}")
+            if array is not None:
+                arrays[key.removesuffix(SUFFIX)] = array
     except (IndexError, struct.error, UnicodeDecodeError) as error:
         raise WeightsError(f"{index_path}: no TensorFlow checkpoint index ({error})") from error
     return arrays

@@ -69,16 +69,17 @@ def download(url: str, part: Path, progress: Progress) -> None:
     have = part.stat().st_size if part.exists() else 0
     request = urllib.request.Request(url, headers={"Range": f"bytes={have}-"} if have else {})  # noqa: S310 - scheme checked above
     try:
-        with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:  # noqa: S310 - same
-            resumed = answer.status == 206
+        with (
+            urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer,  # noqa: S310 - same
+            part.open("ab" if answer.status == 206 else "wb") as file,
+        ):
+            done = have if answer.status == 206 else 0
             size = answer.headers.get("Content-Length")
-            done = have if resumed else 0
             total = done + int(size) if size else None
-            with part.open("ab" if resumed else "wb") as file:
-                while chunk := answer.read(CHUNK_BYTES):
-                    file.write(chunk)
-                    done += len(chunk)
-                    progress(done, total)
+            while chunk := answer.read(CHUNK_BYTES):
+                file.write(chunk)
+                done += len(chunk)
+                progress(done, total)
     except urllib.error.HTTPError as error:
         if error.code == 416 and have:  # nothing is missing
             return
@@ -111,13 +112,19 @@ def unpack(archive: Path, folder: Path) -> Path:
     try:
         with zipfile.ZipFile(archive) as packed:
             for suffix in CHECKPOINT_SUFFIXES:
-                found = [i for i in packed.infolist() if i.filename.endswith(suffix)]
-                if len(found) != 1:
-                    names = [PurePosixPath(i.filename).name for i in found]
-                    raise FetchError(f"{archive.name}: one *{suffix} expected, found {names}")
-                if found[0].file_size > MAX_MEMBER_BYTES:
-                    raise FetchError(f"{archive.name}: *{suffix} is larger than 1 GiB")
-                (folder / f"weights{suffix}").write_bytes(packed.read(found[0]))
+                member = _member(packed, suffix, archive.name)
+                (folder / f"weights{suffix}").write_bytes(packed.read(member))
     except zipfile.BadZipFile as error:
         raise FetchError(f"{archive.name}: {error}") from error
     return folder / "weights"
+
+
+def _member(packed: zipfile.ZipFile, suffix: str, archive: str) -> zipfile.ZipInfo:
+    """The one file of the archive with this suffix, of a bearable size."""
+    found = [i for i in packed.infolist() if i.filename.endswith(suffix)]
+    if len(found) != 1:
+        names = [PurePosixPath(i.filename).name for i in found]
+        raise FetchError(f"{archive}: one *{suffix} expected, found {names}")
+    if found[0].file_size > MAX_MEMBER_BYTES:
+        raise FetchError(f"{archive}: *{suffix} is larger than 1 GiB")
+    return found[0]

@@ -25,6 +25,7 @@ from models.tables import anomalies
 
 log = logging.getLogger(__name__)
 
+Bool = NDArray[np.bool_]
 Float64 = NDArray[np.float64]
 
 PROTOCOLS = ("P1m", "P1t", "P2a", "P3")
@@ -81,17 +82,32 @@ def _aurocs(
         fit, val = (fold_views(own, part, groups) for own, part, groups in
                     zip(passes, parts, (fold.fit, fold.val), strict=True))  # fmt: skip
         heads = [fit_alone(PREDICTED, fit, val, plan.recipe, seed) for seed in seeds]
-        for protocol in protocols:
-            for length in protocol.lengths or (WHOLE,):
-                if length not in views:
-                    continue
-                scores = [score(views[length])[1] for score in heads]
-                for name, (left_out, odd, inlier) in anomalies(protocol, test):
-                    if left_out == fold.left_out and not name.endswith("(control)"):
-                        values = [auroc(score[inlier], score[odd]) for score in scores]
-                        found.setdefault((protocol.name, length), []).append(values)
+        for protocol, length in _listed(protocols, views):
+            scores = [score(views[length])[1] for score in heads]
+            for odd, inlier in _anomalies_of(fold.left_out, protocol, test):
+                values = [auroc(score[inlier], score[odd]) for score in scores]
+                found.setdefault((protocol.name, length), []).append(values)
         log.info("%s: %s left out", first.name, fold.left_out or "nothing")
     return {key: np.mean(values, axis=0) for key, values in found.items()}
+
+
+def _listed(
+    protocols: Sequence[Protocol], views: Mapping[int, RawViews]
+) -> Iterator[tuple[Protocol, int]]:
+    """Each protocol at each of its lengths that there is a view of."""
+    for protocol in protocols:
+        for length in protocol.lengths or (WHOLE,):
+            if length in views:
+                yield protocol, length
+
+
+def _anomalies_of(
+    left_out: str, protocol: Protocol, test: CurveSet
+) -> Iterator[tuple[Bool, Bool]]:  # fmt: skip
+    """The anomalies and the inliers of a fold's test curves, without the control."""
+    for name, (fold, odd, inlier) in anomalies(protocol, test):
+        if fold == left_out and not name.endswith("(control)"):
+            yield odd, inlier
 
 
 def _cuts(protocols: Sequence[Protocol], test: CurveSet) -> Iterator[tuple[int, CurveSet]]:

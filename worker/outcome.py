@@ -46,11 +46,7 @@ def settle(
     above the committed offset. Raises AssertionError when a record would end without outcome:
     that is a bug, and the batch must not be committed.
     """
-    ends: list[str | None] = list(fates)
-    for row in short.tolist():
-        ends[row] = "skipped.short"
-    for row, outcome in zip(batch.windows.packet.tolist(), batch.judgement.outcome, strict=True):
-        ends[row] = outcome
+    ends = _ends(batch, fates, short)
     packets = batch.packets
     units = [
         (record, end, night_of_jd(jd, longitude))
@@ -74,6 +70,16 @@ def settle(
         outcome=[unit[1] for unit in units],
         night=[unit[2] for unit in units],
     )
+
+
+def _ends(batch: ScoredBatch, fates: Sequence[str | None], short: Int32) -> list[str | None]:
+    """The outcome of every packet: what the cuts, the length or the judgement made of it."""
+    ends = list(fates)
+    for row in short.tolist():
+        ends[row] = "skipped.short"
+    for row, outcome in zip(batch.windows.packet.tolist(), batch.judgement.outcome, strict=True):
+        ends[row] = outcome
+    return ends
 
 
 def unscorable(batch: ScoredBatch) -> list[DeadLetter]:

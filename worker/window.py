@@ -6,7 +6,7 @@ import numpy as np
 
 from worker.cuts import Cuts, photometry, usable_points
 from worker.light_curve import CORRECTABLE_ARCSEC, corrected, curve_hashes
-from worker.types.arrays import Bool, Int32, Int64, Integers
+from worker.types.arrays import Bool, Int32, Int64, Integers, UInt8
 from worker.types.light_curves import LightCurves
 from worker.types.packets import BANDS, PacketBatch
 from worker.types.windows import MagnitudeKind, WindowBatch
@@ -30,8 +30,7 @@ def cut_windows(
     (design: Window).
     """
     owner = np.repeat(np.arange(len(packets)), np.diff(curves.offsets))
-    wanted = np.zeros(len(packets), dtype=bool)
-    wanted[rows] = True
+    wanted = _marked(rows, len(packets))
     facts = photometry(curves.points)
     apparent, apparent_err = corrected(*facts)
     usable = usable_points(curves.points, apparent, policy.cuts) & wanted[owner]
@@ -54,9 +53,7 @@ def cut_windows(
         jd=curves.points["jd"][kept],
         mag=np.where(as_apparent, apparent[kept], magpsf[kept]),
         err=np.where(as_apparent, apparent_err[kept], sigmapsf[kept]),
-        kind=np.where(is_apparent[scored], MagnitudeKind.APPARENT, MagnitudeKind.DIFFERENCE).astype(
-            np.uint8
-        ),
+        kind=_kinds(is_apparent[scored]),
         excluded=(total - counts)[scored].astype(np.int32),
         curve_hash=_hashes(curves, usable, owner, scored, len(packets)),
         n_points_band=_points_per_band(curves, usable, owner, scored, len(packets)),
@@ -78,15 +75,25 @@ def stellar(packets: PacketBatch) -> Bool:
         return np.asarray(correctable & np.where(near, packets.sgscore1 > 0.4, sharp))
 
 
+def _marked(rows: Int32, count: int) -> Bool:
+    """True at these rows of `count`."""
+    marked = np.zeros(count, dtype=bool)
+    marked[rows] = True
+    return marked
+
+
+def _kinds(is_apparent: Bool) -> UInt8:
+    kinds = np.where(is_apparent, MagnitudeKind.APPARENT, MagnitudeKind.DIFFERENCE)
+    return kinds.astype(np.uint8)
+
+
 def _offsets(counts: Integers) -> Int64:
     return np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
 
 
 def _hashes(curves: LightCurves, usable: Bool, owner: Integers, scored: Int32, count: int) -> Int64:
     """Digest of the usable points of all bands of each scored packet."""
-    wanted = np.zeros(count, dtype=bool)
-    wanted[scored] = True
-    index = np.flatnonzero(usable & wanted[owner])
+    index = np.flatnonzero(usable & _marked(scored, count)[owner])
     counts = np.bincount(owner[index], minlength=count)[scored]
     return curve_hashes(_offsets(counts), curves.points, index)
 

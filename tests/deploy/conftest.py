@@ -90,10 +90,14 @@ def _three_ports():
     """The first of three free ports in a row."""
     while True:
         (first,) = free_ports(1)
+        if _is_free(first + 1) and _is_free(first + 2):
+            return first
+
+
+def _is_free(port):
+    with socket.socket() as probe:
         try:
-            for port in (first + 1, first + 2):
-                with socket.socket() as probe:
-                    probe.bind(("127.0.0.1", port))
+            probe.bind(("127.0.0.1", port))
         except (OSError, OverflowError):
-            continue
-        return first
+            return False
+    return True

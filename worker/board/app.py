@@ -57,45 +57,54 @@ class SecureHeaders:
         await self._app(scope, receive, add)
 
 
-def make_app(state: BoardState, is_over: Callable[[], bool]) -> Starlette:
-    """The server over a state that somebody else feeds; `is_over`: it is being shut down."""
+class _Answers:
+    """What each route answers, from a state that somebody else feeds."""
 
-    async def page(_: Request) -> Response:
+    def __init__(self, state: BoardState, is_over: Callable[[], bool]) -> None:
+        self._state = state
+        self._is_over = is_over
+
+    async def page(self, _: Request) -> Response:
         return FileResponse(STATIC / "index.html")
 
-    async def alerts(request: Request) -> Response:
-        return JSONResponse(state.night(request.query_params.get("night") or None))
+    async def alerts(self, request: Request) -> Response:
+        return JSONResponse(self._state.night(request.query_params.get("night") or None))
 
-    async def alert(request: Request) -> Response:
-        found = state.detail(request.path_params["candid"])
+    async def alert(self, request: Request) -> Response:
+        found = self._state.detail(request.path_params["candid"])
         return JSONResponse(found) if found is not None else _missing("alert")
 
-    async def cutout(request: Request) -> Response:
-        found = state.stamp(request.path_params["candid"], request.path_params["kind"])
+    async def cutout(self, request: Request) -> Response:
+        found = self._state.stamp(request.path_params["candid"], request.path_params["kind"])
         if found is None:
             return _missing("stamp")
         return Response(found, media_type="application/octet-stream")
 
-    async def health(_: Request) -> Response:
-        status = 200 if state.problem is None else 503
-        return JSONResponse({"problem": state.problem}, status_code=status)
+    async def health(self, _: Request) -> Response:
+        problem = self._state.problem
+        status = 200 if problem is None else 503
+        return JSONResponse({"problem": problem}, status_code=status)
 
-    async def events(request: Request) -> Response:
+    async def events(self, request: Request) -> Response:
         seen = request.headers.get("last-event-id")
         return StreamingResponse(
-            _events(state, seen, is_over),
+            _events(self._state, seen, self._is_over),
             media_type="text/event-stream",
             headers={"x-accel-buffering": "no"},
         )
 
+
+def make_app(state: BoardState, is_over: Callable[[], bool]) -> Starlette:
+    """The server over a state that somebody else feeds; `is_over`: it is being shut down."""
+    answers = _Answers(state, is_over)
     return Starlette(
         routes=[
-            Route("/", page),
-            Route("/api/alerts", alerts),
-            Route("/api/alerts/{candid:int}", alert),
-            Route("/cutout/{candid:int}/{kind}", cutout),
-            Route("/events", events),
-            Route("/healthz", health),
+            Route("/", answers.page),
+            Route("/api/alerts", answers.alerts),
+            Route("/api/alerts/{candid:int}", answers.alert),
+            Route("/cutout/{candid:int}/{kind}", answers.cutout),
+            Route("/events", answers.events),
+            Route("/healthz", answers.health),
             Mount("/static", StaticFiles(directory=STATIC)),
         ],
         middleware=[Middleware(SecureHeaders)],

@@ -66,8 +66,7 @@ class Feed:
             self._state.report(None)
             while not self._stop.is_set():
                 for reader, take in readers:
-                    while (found := reader.poll(POLL_S / len(readers))) is not None:
-                        take(found)
+                    _take_waiting(reader, take, POLL_S / len(readers))
         finally:
             for reader, _ in readers:
                 reader.close()
@@ -84,6 +83,12 @@ class Feed:
         record = _record(read)
         if record is not None:
             self._state.add_alert(record)
+
+
+def _take_waiting(reader: TopicReader, take: Callable[[Read], None], timeout_s: float) -> None:
+    """Everything that comes before a silence of `timeout_s`."""
+    while (found := reader.poll(timeout_s)) is not None:
+        take(found)
 
 
 def _record(read: Read) -> dict[str, Any] | None:

@@ -16,6 +16,7 @@ from worker.metrics import Metrics
 from worker.ranking import Row, best_per_object, effective_p, order_key
 from worker.settings import Settings
 from worker.topics import Topics
+from worker.types.records import Message
 
 
 @click.command()
@@ -58,12 +59,7 @@ def score(
     else:
         _print_table(rows[:limit])
     for message in sink.on(topics.dead_letters):
-        headers = {name: value.decode(errors="replace") for name, value in message.headers}
-        click.echo(
-            f"dead letter: {headers['input_topic']} record {headers['input_offset']}: "
-            f"{headers['reason']}: {headers['error']}",
-            err=True,
-        )
+        _print_dead_letter(message)
     summary = f"{len(rows)} scored; {_counts(metrics)}"
     if parquet is not None:
         _write_parquet(parquet, rows)
@@ -105,6 +101,15 @@ def _print_table(rows: list[dict[str, Any]]) -> None:
             f"{row['nearest_class'] or '-':8} {row['magpsf']:>6.2f} {row['band']:4}  "
             f"{row['n_points']:>6}  {' '.join(row['flags'])}"
         )
+
+
+def _print_dead_letter(message: Message) -> None:
+    headers = {name: value.decode(errors="replace") for name, value in message.headers}
+    click.echo(
+        f"dead letter: {headers['input_topic']} record {headers['input_offset']}: "
+        f"{headers['reason']}: {headers['error']}",
+        err=True,
+    )
 
 
 def _counts(metrics: Metrics) -> str:
