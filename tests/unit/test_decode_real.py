@@ -62,14 +62,17 @@ def test_other_spans_hold_exactly_their_values():
             first, last = packets.spans["candidate"][row].tolist()
             assert written(value_type(schema["candidate"]), whole["candidate"]) == block[first:last]
             for name in STAMPS:
-                first, last = packets.spans[name][row].tolist()
-                assert (first < 0) == (whole.get(name) is None)
-                if first < 0:
-                    continue
-                stamp = value_type(schema[name])
-                stamp = value_type(schema[STAMPS[0]]) if isinstance(stamp, str) else stamp
-                assert written(stamp, whole[name]) == block[first:last]
+                _check_stamp(packets.spans[name][row].tolist(), name, schema, whole, block)
             assert packets.spans["cdsxmatch"][row].tolist() == [-1, -1]
+
+
+def _check_stamp(span, name, schema, whole, block):
+    first, last = span
+    assert (first < 0) == (whole.get(name) is None)
+    if first >= 0:
+        stamp = value_type(schema[name])
+        stamp = value_type(schema[STAMPS[0]]) if isinstance(stamp, str) else stamp
+        assert written(stamp, whole[name]) == block[first:last]
 
 
 def decoded_schema(packets, row):

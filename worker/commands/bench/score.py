@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from statistics import median
 from time import process_time
+from typing import TYPE_CHECKING
 
 import click
 import numpy as np
@@ -12,6 +13,9 @@ from numpy.typing import NDArray
 
 from worker.commands.model.failures import as_config_errors
 from worker.commands.options import json_option
+
+if TYPE_CHECKING:
+    from models.scorer import Scorer
 
 Float64 = NDArray[np.float64]
 Int64 = NDArray[np.int64]
@@ -33,15 +37,23 @@ def score(directory: Path | None, *, as_json: bool) -> None:
     import torch
 
     from models import default_artifact
-    from models.inputs import raw_views
-    from models.memo import PeriodMemo
     from models.scorer import Scorer
-    from models.simulate import simulate_curves
 
     torch.set_num_threads(1)
     with as_config_errors():
         scorer = Scorer.load(directory or default_artifact(), "cpu")
     scorer.warm_up()
+    result = _measure(scorer)
+    click.echo(
+        json.dumps(result) if as_json else "\n".join(f"{k:26} {v}" for k, v in result.items())
+    )
+
+
+def _measure(scorer: "Scorer") -> dict[str, float]:
+    from models.inputs import raw_views
+    from models.memo import PeriodMemo
+    from models.simulate import simulate_curves
+
     curves = simulate_curves(1, BATCH)
     arrays = (curves.offsets, curves.time, curves.mag, curves.err)
     kind = curves.apparent.astype(np.uint8)
@@ -62,15 +74,12 @@ def score(directory: Path | None, *, as_json: bool) -> None:
         steps = memo.misses
         return len(offsets) - 1
 
-    result = {
+    return {
         "heads_and_calibration_ms": _median_ms(heads),
         "features_ms": _median_ms(features),
         "period_blocks_per_alert": round(steps / (len(offsets) - 1), 4),
         "encoder_ms": _median_ms(lambda: len(scorer.inputs(*arrays).n_points)),
     }
-    click.echo(
-        json.dumps(result) if as_json else "\n".join(f"{k:26} {v}" for k, v in result.items())
-    )
 
 
 def _median_ms(task: Callable[[], int]) -> float:
