@@ -77,10 +77,15 @@ def kafka_admin(kafka_bootstrap):
 
 @pytest.fixture(scope="session")
 def night_messages(tmp_path_factory):
-    """What a small simulated night would publish, a tenth of it emitted."""
-    plan = plan_night(3, 40)
-    sent = simulate_packets(3, plan.objects, plan.planted)
-    archive = tmp_path_factory.mktemp("night") / "night.tar.gz"
+    """What a small simulated night would publish."""
+    return published(tmp_path_factory.mktemp("night"), 3)
+
+
+def published(folder, seed):
+    """The messages of a night of 40 objects, a tenth of it emitted."""
+    plan = plan_night(seed, 40)
+    sent = simulate_packets(seed, plan.objects, plan.planted)
+    archive = folder / "night.tar.gz"
     write_night(archive, sent.night, [], sent.packets, [])
     settings = load_settings(
         None,

@@ -14,7 +14,7 @@ from confluent_kafka.admin import (
     UserScramCredentialUpsertion,
 )
 
-from tests.conftest import NIGHT_OUT
+from tests.conftest import NIGHT_OUT, published
 from tests.kafka_server import KafkaServer, kafka_home
 from tests.processes import free_ports
 from worker.kafka import create_topics, produce_all
@@ -23,6 +23,8 @@ from worker.types.records import Message
 
 USER, PASSWORD = "babamul-reader", "a-test's-password"
 TOPIC = "babamul.ztf.anomaly"
+SEED = 7
+"""Of a night in which objects become stranger and are emitted again."""
 
 
 @dataclass(frozen=True)
@@ -99,7 +101,7 @@ def quiet(monkeypatch, tmp_path):
 
 
 @pytest.fixture(scope="session")
-def wire(night_messages, tmp_path_factory, request):
+def wire(tmp_path_factory, request):
     home = kafka_home()
     if home is None:
         request.getfixturevalue("kafka_bootstrap")  # skips, or fails where it is required
@@ -108,7 +110,8 @@ def wire(night_messages, tmp_path_factory, request):
     try:
         server.start()
         server.add_user()
-        alerts = [m for m in night_messages if m.topic == NIGHT_OUT]
+        night = published(tmp_path_factory.mktemp("night"), SEED)
+        alerts = [m for m in night if m.topic == NIGHT_OUT]
         assert len(alerts) > 3
         found = Wire(server.bootstrap, server.sasl_bootstrap, TOPIC, alerts)
         found.add_topic(TOPIC, alerts)
