@@ -50,9 +50,9 @@ class Faults:
     def join_and_leave(self):
         """A third worker comes and goes."""
         log = self._world.folder / "worker-2.log"
-        before = _times_ready(log)
+        before = times_ready(log)
         pid = self._world.spawn("2")
-        wait(lambda: _times_ready(log) > before, PATIENCE_S, "the third worker to be ready")
+        wait(lambda: times_ready(log) > before, PATIENCE_S, "the third worker to be ready")
         self._progress()
         os.kill(pid, signal.SIGTERM)
         wait(lambda: pid in self._world.zygote.codes, PATIENCE_S, "the third worker to leave")
@@ -255,6 +255,6 @@ def _state(pid):
     return stat.rpartition(")")[2].split()[0]
 
 
-def _times_ready(log):
+def times_ready(log):
     """How often workers that wrote this log began to work."""
     return log.read_bytes().count(b"ready: model") if log.exists() else 0
