@@ -72,12 +72,15 @@ class ReferenceSet:
 
     def p(self, score: Float64) -> tuple[Float64, NDArray[np.bool_]]:
         """p (B,) and whether the tail fit was used."""
-        p = conformal_p(self._scores, score)
-        above = len(self._scores) - np.searchsorted(self._scores, score, side="left")
-        far = (above < TAIL_COUNT) & (len(self._scores) >= SMALLEST_BIN)
-        tail = TAIL_SHARE * _survival((score - self._threshold) / self._scale, self._shape)
-        ceiling = (1.0 + TAIL_COUNT) / (len(self._scores) + 1.0)
-        return np.where(far, np.clip(tail, 1e-9, ceiling), p), far
+        size = len(self._scores)
+        above = size - np.searchsorted(self._scores, score, side="left")
+        p = np.asarray((1.0 + above) / (size + 1.0), dtype=np.float64)
+        far = (above < TAIL_COUNT) & (size >= SMALLEST_BIN)
+        if far.any():
+            beyond = (score[far] - self._threshold) / self._scale
+            tail = TAIL_SHARE * _survival(beyond, self._shape)
+            p[far] = np.clip(tail, 1e-9, (1.0 + TAIL_COUNT) / (size + 1.0))
+        return p, far
 
 
 @dataclass(frozen=True)

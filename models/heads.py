@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from models.inputs import Scaling
 from models.mcdsvdd import Body, HeadConfig
-from models.neighbours import as_columns, nearest
+from models.neighbours import References
 from models.weights import fill
 
 Float64 = NDArray[np.float64]
@@ -63,9 +63,9 @@ class ViewHeads:
         self._x, self._y = reference_x.half().float(), reference_y
         x = self._x.numpy()
         self._layers = [_folded(body.eval()) for body in (*self.svdd, *self.classifiers)]
-        self._inputs = as_columns(x)
+        self._inputs = References.of(x)
         spaces = self._spaces([_forward(layers, x) for layers in self._layers])
-        self._latents = [as_columns(space) for space in spaces]
+        self._latents = [References.of(space) for space in spaces]
         self._centres = np.asarray(centres.numpy(), dtype=np.float64)
 
     @property
@@ -78,7 +78,7 @@ class ViewHeads:
         x = self.scaling.apply(raw)
         latents = [_forward(layers, x) for layers in self._layers]
         found = [
-            nearest(z, r, min(LATENT_NEIGHBOURS, r.shape[1]))
+            r.nearest(z, min(LATENT_NEIGHBOURS, r.size))
             for z, r in zip(self._spaces(latents), self._latents, strict=True)
         ]
         near, index = found[0]
@@ -94,7 +94,7 @@ class ViewHeads:
 
     def input_distance(self, x: Float32) -> Float64:
         """Mean distance (B,) of standardised inputs to the nearest training inputs."""
-        away, _ = nearest(x, self._inputs, min(INPUT_NEIGHBOURS, len(self._x)))
+        away, _ = self._inputs.nearest(x, min(INPUT_NEIGHBOURS, self._inputs.size))
         return np.asarray(away.mean(axis=1, dtype=np.float64))
 
     def _spaces(self, latents: Sequence[Float32]) -> list[Float32]:

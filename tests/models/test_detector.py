@@ -10,7 +10,7 @@ from models.detector import Detector
 from models.fusion import NODES, Fusion, channel_weights
 from models.inputs import MEASURED, RawViews, Scaling, views_of
 from models.mcdsvdd import TrainPlan
-from models.neighbours import as_columns, nearest
+from models.neighbours import References
 from models.recipe import Recipe, draw_weights, fit_detector, labelled, training_views
 from models.sanity import FitError, check_detector
 from models.simulate import simulate_curves
@@ -101,13 +101,28 @@ def test_sanity_checks_pass_and_fail(detector, parts):
         check_detector(detector, shuffled)
 
 
-def test_nearest_agrees_with_brute_force():
+@pytest.mark.parametrize(("size", "spread"), [(3, 1.0), (90, 1.0), (1000, 0.05), (1800, 3.0)])
+def test_nearest_agrees_with_brute_force(size, spread):
+    # Clusters as trained latents have, so that leaves are left out; some points far from all.
     rng = np.random.default_rng(4)
-    x, r = (rng.normal(size=(n, 6)).astype(np.float32) for n in (20, 90))
-    distance, index = nearest(x, as_columns(r), 5)
+    centres = rng.normal(size=(7, 6))
+    r = (centres[np.arange(size) % 7] + spread * rng.normal(size=(size, 6))).astype(np.float32)
+    x = np.concatenate([r[:30] + 0.01, 5 * rng.normal(size=(40, 6))]).astype(np.float32)
+    references, count = References.of(r), min(5, size)
+    distance, index = references.nearest(x, count)
     full = np.sqrt(((x[:, None] - r) ** 2).sum(-1))
-    np.testing.assert_array_equal(index, np.argsort(full, axis=1)[:, :5])
-    np.testing.assert_allclose(distance, np.sort(full, axis=1)[:, :5], rtol=1e-5)
+    np.testing.assert_array_equal(index, np.argsort(full, axis=1)[:, :count])
+    np.testing.assert_allclose(distance, np.sort(full, axis=1)[:, :count], rtol=1e-5)
+    for row in range(0, len(x), 9):
+        alone, _ = references.nearest(x[row : row + 1], count)
+        np.testing.assert_array_equal(alone[0], distance[row])
+
+
+def test_equal_references_are_all_found():
+    r = np.repeat(np.eye(4, dtype=np.float32), 50, axis=0)
+    distance, index = References.of(r).nearest(r[:1], 20)
+    np.testing.assert_array_equal(distance, 0.0)
+    assert len(set(index[0].tolist())) == 20
 
 
 def test_scaling_ignores_missing_values():
