@@ -25,8 +25,8 @@ COMPILED = ("jit.py", "framing.py", "wire.py", "ops.py", "container.py", "kernel
 
 
 _FLAGS: dict[str, Any] = {"nogil": True, "_nrt": False}
-"""Without Numba's run time there is nothing to count references of: ten times faster, since rows
-are small and every touch of an array would count; and nothing can be allocated."""
+"""Without Numba's run time there is nothing to count references of: several times faster, since
+rows are small and every touch of an array would count; and nothing can be allocated."""
 
 _INNER = {**_FLAGS, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
 
