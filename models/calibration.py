@@ -16,23 +16,35 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
+from models.features import SHORTEST
+
 Float64 = NDArray[np.float64]
 Int64 = NDArray[np.int64]
 Int32 = NDArray[np.int32]
 UInt8 = NDArray[np.uint8]
 
-EDGES = np.array([10, 20, 50, 100, 200])
-"""Bins of the number of points: 5-9, 10-19, 20-49, 50-99, 100-199, 200 and more."""
+EDGES = np.array([10, 14, 20, 40, 100, 200])
+"""Bins of the number of points: 5-9, 10-13, 14-19, 20-39, 40-99, 100-199, 200 and more.
+
+Short ones are narrow, since the tail of the score falls quickly there; none reaches across
+`LONG`, where it jumps.
+"""
+
+LONG = SHORTEST
+"""From here on the score knows the period."""
 
 SMALLEST_BIN = 200
-"""A bin with fewer objects falls back to all lengths of its kind."""
+"""A bin with fewer objects borrows those nearest in length."""
+
+SMALLEST_SIDE = 100
+"""Objects on this side of `LONG` without which they are borrowed from the other: p reaches 1 %."""
 
 SMALLEST_SET = 1000
 """Objects per survey and magnitude kind without which there is no calibration."""
 
 TAIL_SHARE = 0.05
 TAIL_COUNT = 10
-"""The Pareto tail speaks where fewer calibration scores than this lie above."""
+"""Scores without which no Pareto tail is fitted; it speaks beyond the largest alone."""
 
 KINDS = ("difference", "apparent")
 
@@ -75,11 +87,11 @@ class ReferenceSet:
         size = len(self._scores)
         above = size - np.searchsorted(self._scores, score, side="left")
         p = np.asarray((1.0 + above) / (size + 1.0), dtype=np.float64)
-        far = (above < TAIL_COUNT) & (size >= SMALLEST_BIN)
+        far = (above == 0) & (size >= SMALLEST_BIN)
         if far.any():
             beyond = (score[far] - self._threshold) / self._scale
             tail = TAIL_SHARE * _survival(beyond, self._shape)
-            p[far] = np.clip(tail, 1e-9, (1.0 + TAIL_COUNT) / (size + 1.0))
+            p[far] = np.clip(tail, 1e-9, 1.0 / (size + 1.0))
         return p, far
 
 
@@ -104,25 +116,36 @@ class Calibration:
     def _sets(self) -> dict[tuple[str, int, int, int], ReferenceSet]:
         sets: dict[tuple[str, int, int, int], ReferenceSet] = {}
         for kind, score in self.score.items():
-            bins = np.searchsorted(EDGES, self.n_points[kind], side="right")
-            for name, values in (("score", score), ("input", self.s_input[kind])):
-                sets[name, kind, -1, -1] = ReferenceSet(values)
-                for b in np.unique(bins).tolist():
-                    sets[name, kind, b, -1] = ReferenceSet(values[bins == b])
-            for label in np.unique(self.nearest[kind]).tolist():
-                mine = self.nearest[kind] == label
-                sets["score", kind, -1, label] = ReferenceSet(score[mine])
-                for b in np.unique(bins[mine]).tolist():
-                    sets["score", kind, b, label] = ReferenceSet(score[mine & (bins == b)])
+            n, nearest = self.n_points[kind], self.nearest[kind]
+            groups = [("score", score, -1, np.arange(len(n)))]
+            groups.append(("input", self.s_input[kind], -1, np.arange(len(n))))
+            groups += [("score", score, label, np.flatnonzero(nearest == label))
+                       for label in np.unique(nearest).tolist()]  # fmt: skip
+            for name, values, label, rows in groups:
+                if label >= 0 and len(rows) < SMALLEST_BIN:
+                    continue
+                for b in range(len(EDGES) + 1):
+                    mine = rows[bin_members(n[rows], b)]
+                    sets[name, kind, b, label] = ReferenceSet(values[mine])
         return sets
 
     def find(self, name: str, kind: int, b: int, label: int = -1) -> ReferenceSet | None:
-        """The set of a bin (and class), falling back to wider ones that are large enough."""
-        for key in ((name, kind, b, label), (name, kind, -1, label), (name, kind, b, -1)):
-            found = self._sets.get(key)
-            if found is not None and len(found) >= SMALLEST_BIN:
-                return found
-        return self._sets.get((name, kind, -1, -1))
+        """The set of a bin (and class); of all classes where the class is too small."""
+        return self._sets.get((name, kind, b, label)) or self._sets.get((name, kind, b, -1))
+
+
+def bin_members(n_points: Int64, b: int) -> Int64:
+    """Rows of a bin; where these are too few, as many as are needed of the nearest in length."""
+    rows = np.flatnonzero(np.searchsorted(EDGES, n_points, side="right") == b)
+    if len(rows) >= SMALLEST_BIN:
+        return rows
+    ends = [5, *EDGES.tolist(), 2 * int(EDGES[-1])]
+    away = np.abs(np.log(np.maximum(n_points, 1)) - 0.5 * np.log(ends[b] * ends[b + 1]))
+    same = (n_points >= LONG) == (ends[b] >= LONG)
+    if same.sum() >= SMALLEST_SIDE:
+        away = np.where(same, away, np.inf)
+    closest = np.argsort(away, kind="stable")[:SMALLEST_BIN]
+    return np.asarray(closest[np.isfinite(away[closest])], dtype=np.int64)
 
 
 def p_values(

@@ -9,6 +9,7 @@ from models.calibration import (
     EDGES,
     CalibrationError,
     ReferenceSet,
+    bin_members,
     conformal_p,
     load_calibration,
     p_values,
@@ -78,6 +79,48 @@ def test_the_tail_goes_beyond_the_set_and_is_flagged():
     assert far.tolist() == [False, True, True]
     assert p[1] == pytest.approx(np.exp(-15), rel=50)
     assert p[2] <= p[1] < p[0]
+
+
+@pytest.mark.parametrize("size", [200, 300, 1000])
+def test_a_small_set_flags_one_percent_too(size):
+    # Within the set's resolution p is a count: no tail fit may bend it.
+    rng = np.random.default_rng(size)
+    shares = [(ReferenceSet(rng.normal(size=size)).p(rng.normal(size=2000))[0] <= 0.01).mean()
+              for _ in range(300)]  # fmt: skip
+    exact = np.floor(0.01 * (size + 1)) / (size + 1)
+    assert np.mean(shares) == pytest.approx(exact, abs=4 * np.std(shares) / np.sqrt(300))
+
+
+def test_a_sparse_bin_borrows_the_nearest_lengths():
+    rng = np.random.default_rng(2)
+    n = np.concatenate([rng.integers(5, 40, 900), np.full(150, 60), np.full(40, 250)])
+    last = len(EDGES)
+    members = bin_members(n, last)
+    assert set(n[members].tolist()) == {60, 250}, "never across the first period"
+    assert (n[members] == 250).sum() == 40
+    assert len(bin_members(n, 0)) >= 200
+    few_long = np.concatenate([n[:900], np.full(50, 60)])
+    assert len(bin_members(few_long, last)) == 200, "too few on this side"
+    assert bin_members(np.array([7]), last).tolist() == [0]
+    assert len(bin_members(np.zeros(0, dtype=np.int64), 0)) == 0
+
+
+def test_a_length_with_few_objects_is_flagged_at_its_nominal_rate(tmp_path):
+    # The score jumps at 40 points, as it does where the period comes in.
+    shares = {39: [], 40: [], 300: []}
+    for seed in range(30):
+        rng = np.random.default_rng(seed)
+        n = np.exp(rng.uniform(np.log(5), np.log(150), 1000)).astype(np.int64)
+        score = rng.normal(size=1000) + np.where(n >= 40, 1.5, 0.0)
+        kind, nearest = np.ones(1000, dtype=np.uint8), np.zeros(1000, dtype=np.int32)
+        save_calibration(tmp_path / "c.safetensors", "here", kind, n, score, score, nearest)
+        calibration = load_calibration(tmp_path / "c.safetensors")
+        for length, found in shares.items():
+            fresh = rng.normal(size=1000) + (1.5 if length >= 40 else 0.0)
+            p = p_values(calibration, calibration, kind, np.full(1000, length), fresh, fresh,
+                         nearest.astype(np.int32)).p  # fmt: skip
+            found.append((p <= 0.01).mean())
+    assert all(0.007 <= np.mean(found) <= 0.015 for found in shares.values()), shares
 
 
 def test_p_never_grows_with_the_score():
