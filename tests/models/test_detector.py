@@ -101,6 +101,14 @@ def test_sanity_checks_pass_and_fail(detector, parts):
         check_detector(detector, shuffled)
 
 
+def test_two_classes_in_one_place_fail_the_fit(detector, parts):
+    name = f"{MEASURED}.centres"
+    tensors = {**detector.tensors(), name: detector.heads[MEASURED].centres.clone()}
+    tensors[name][1] = tensors[name][0] + 0.01
+    with pytest.raises(FitError, match="smallest_gap"):
+        check_detector(Detector.from_tensors(CLASSES, detector.record(), tensors), parts[1][1])
+
+
 @pytest.mark.parametrize(("size", "spread"), [(3, 1.0), (90, 1.0), (1000, 0.05), (1800, 3.0)])
 def test_nearest_agrees_with_brute_force(size, spread):
     # Clusters as trained latents have, so that leaves are left out; some points far from all.
