@@ -17,6 +17,7 @@ COMMANDS = {
     "score": "worker.commands.model.score:score",
     "calibrate": "worker.commands.model.calibrate:calibrate",
     "evaluate": "worker.commands.model.evaluate:evaluate",
+    "validity": "worker.commands.model.validity:validity",
     "ablate": "worker.commands.model.ablate:ablate",
     "drift": "worker.commands.model.drift:drift",
     "compare": "worker.commands.model.compare:compare",
