@@ -27,6 +27,7 @@ from worker.kafka import (
 from worker.logs import configure, remind
 from worker.metered import MeteredSink, MeteredSource
 from worker.metrics import Metrics
+from worker.reuse import reuse_memory
 from worker.settings import Settings
 from worker.topics import Topics, output_specs
 from worker.tracing import open_spans
@@ -122,6 +123,7 @@ def _work(
     )
     log.info("ready: model %s %s, group %s, slot %s", scorer.name, scorer.version,
              settings.worker.group, settings.slot)  # fmt: skip
+    reuse_memory()
     try:
         loop.run()
     except DeviceLostError as error:

@@ -186,6 +186,7 @@ def run_one(
     from worker.commands.wiring import connect_store, make_loop
     from worker.config import load_settings
     from worker.metrics import Metrics
+    from worker.reuse import reuse_memory
 
     torch.set_num_threads(threads)
     settings, metrics = load_settings(None, assignments).settings, Metrics()
@@ -198,6 +199,7 @@ def run_one(
         source, sink = open_ends(settings, store.marks, open_parts)
         clocked, counted = ClockedSource(source), ClockedSink(sink, progress)
         loop = make_loop(settings, clocked, counted, store, scorer, metrics, stop, limits=limits)
+        reuse_memory()
         ready.release()
         loop.run()
     spent = time.process_time() - clocked.cpu_s
