@@ -4,14 +4,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from worker.light_curve import (
-    SCORE_STEPS,
-    UNKNOWN_SCORE,
-    Points,
-    corrected,
-)
+from worker.light_curve import SCORE_STEPS, UNKNOWN_SCORE
+from worker.photometry import columns, corrected, measured
 from worker.types.arrays import Bool, Float64
-from worker.types.light_curves import PointFlag
+from worker.types.light_curves import Points
 from worker.types.packets import PacketBatch
 
 SCORES = np.where(np.arange(256) == UNKNOWN_SCORE, np.nan, np.arange(256) / SCORE_STEPS)
@@ -55,26 +51,19 @@ def judge_packets(packets: PacketBatch, cuts: Cuts) -> list[str | None]:
     return fates
 
 
-def usable_points(points: Points, apparent: Float64, cuts: Cuts) -> Bool:
+def usable_points(
+    points: Points, wanted: Bool, own: Bool, cuts: Cuts
+) -> tuple[Bool, Float64, Float64]:
     """Stored points that may enter a window: the same cuts, by what was stored.
 
-    `apparent`: their corrected magnitudes, NaN where there is none.
+    `wanted`, `own` (N,): points that are asked for, and those of their packet's own band.
+    Returns usable (N,) and, for usable points in `own`, apparent magnitude and error, else NaN.
     """
-    rb, drb = SCORES[points["rb"]], SCORES[points["drb"]]
-    with np.errstate(invalid="ignore"):
-        saturated = apparent < cuts.saturated_mag
     listed = np.zeros(256, dtype=bool)
     listed[list(cuts.programids)] = True
-    public = listed[points["programid"]]
-    asteroid = (points["flags"] & PointFlag.NEAR_ASTEROID) > 0
-    return np.asarray(public & ~_bogus(rb, drb, cuts) & ~asteroid & ~saturated)
-
-
-def photometry(points: Points) -> tuple[Float64, Float64, Float64, Float64, Float64, Bool]:
-    """The arguments of `corrected` from stored points, as float64."""
-    names = ("magpsf", "sigmapsf", "magnr", "sigmagnr", "distnr")
-    magpsf, sigmapsf, magnr, sigmagnr, distnr = (points[n].astype(np.float64) for n in names)
-    return magpsf, sigmapsf, magnr, sigmagnr, distnr, (points["flags"] & PointFlag.POSITIVE) > 0
+    passing = ~_bogus(SCORES[:, None], SCORES[None, :], cuts)
+    facts, octets = columns(points, "<f4"), columns(points, "u1")
+    return measured(facts, octets, wanted, own, passing, listed, cuts.saturated_mag)
 
 
 def _bogus(rb: Float64, drb: Float64, cuts: Cuts) -> Bool:

@@ -13,11 +13,13 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from worker.photometry import columns, taken
 from worker.types.arrays import Bool, Float64, Int32, Int64, UInt8
-from worker.types.light_curves import POINT, LightCurves, PointFlag
+from worker.types.light_curves import POINT, LightCurves, PointFlag, Points
 from worker.types.packets import BANDS, Detections, PacketBatch
 
-Points = NDArray[np.void]
+CANDID, JD, KNOWN_SINCE = 0, 1, 2
+"""Columns of a point seen as 8-byte numbers."""
 
 _DOUBLE = struct.Struct("<d")
 
@@ -27,9 +29,6 @@ SCORE_STEPS = 250
 
 ASTEROID_ARCSEC = 5.0
 """A known solar-system object nearer than this sets NEAR_ASTEROID."""
-
-CORRECTABLE_ARCSEC = 1.4
-"""A reference source nearer than this is the same source (specification: alerts, section 2)."""
 
 
 def packed_points(packets: PacketBatch, rows: Int32) -> tuple[Points, UInt8, Int32]:
@@ -73,45 +72,54 @@ def merge_points(points: Points, max_points: int) -> Points:
     return np.asarray(merged[order][-max_points:])
 
 
+@numba.njit(nogil=True)
+def _earliest(next_of: Int64, stop: Int64, records: Int64, times: Float64) -> int:
+    """The band whose next point comes first, by jd, then candid; -1 behind the last one."""
+    best = -1
+    for band in range(len(next_of)):
+        i = next_of[band]
+        if i == stop[band]:
+            continue
+        at = next_of[best]
+        sooner = best < 0 or times[i, JD] < times[at, JD]
+        if sooner or (times[i, JD] == times[at, JD] and records[i, CANDID] < records[at, CANDID]):
+            best = band
+    return best
+
+
 @numba.njit(cache=True, nogil=True)
 def as_of(
-    jds: Float64, known: Float64, candids: Int64, bounds: Int64, jd: Float64, candid: Int64
-) -> tuple[Int64, Int64, UInt8]:  # fmt: skip
-    """The curve of each packet's object as of that packet: offsets, point indices, bands.
+    records: Int64, times: Float64, bounds: Int64, jd: Float64, candid: Int64
+) -> tuple[Int64, Int64, UInt8]:
+    """The curve of each packet's object as of that packet: offsets, points, bands.
 
-    `bounds` (P, bands, 2): where the object's points of each band lie in the columns `jds`,
-    `known`, `candids`, sorted by jd and candid there. Kept are the packet's own point and the
-    points with jd < its jd that were known by then, merged over the bands by jd and candid.
+    `records`, `times` (N, 6): all points as integers and as floats; `bounds` (P, bands, 2): where
+    the object's points of each band lie in them, sorted by jd and candid there. Kept are the
+    packet's own point and the points with jd < its jd that were known by then, merged over the
+    bands by jd and candid.
     """
-    bands = bounds.shape[1]
     total = 0
     for row in range(len(jd)):
-        for band in range(bands):
+        for band in range(bounds.shape[1]):
             total += bounds[row, band, 1] - bounds[row, band, 0]
     offsets = np.zeros(len(jd) + 1, np.int64)
-    index, fid = np.empty(total, np.int64), np.empty(total, np.uint8)
+    kept, fid = np.empty((total, records.shape[1]), np.int64), np.empty(total, np.uint8)
     count = 0
     for row in range(len(jd)):
-        next_of = bounds[row, :, 0].copy()
-        while True:
-            best = -1
-            for band in range(bands):
-                i = next_of[band]
-                if i < bounds[row, band, 1] and (
-                    best < 0
-                    or jds[i] < jds[next_of[best]]
-                    or (jds[i] == jds[next_of[best]] and candids[i] < candids[next_of[best]])
-                ):
-                    best = band
-            if best < 0:
-                break
-            i = next_of[best]
-            next_of[best] += 1
-            if (jds[i] < jd[row] and known[i] <= jd[row]) or candids[i] == candid[row]:
-                index[count], fid[count] = i, best + 1
+        next_of, stop = bounds[row, :, 0].copy(), bounds[row, :, 1]
+        band = _earliest(next_of, stop, records, times)
+        while band >= 0:
+            i = next_of[band]
+            next_of[band] += 1
+            known = times[i, JD] < jd[row] and times[i, KNOWN_SINCE] <= jd[row]
+            if known or records[i, CANDID] == candid[row]:
+                for column in range(records.shape[1]):
+                    kept[count, column] = records[i, column]
+                fid[count] = band + 1
                 count += 1
+            band = _earliest(next_of, stop, records, times)
         offsets[row + 1] = count
-    return offsets, index[:count], fid[:count]
+    return offsets, kept[:count], fid[:count]
 
 
 def curve_hashes(offsets: Int64, points: Points, index: Int64) -> Int64:
@@ -120,37 +128,11 @@ def curve_hashes(offsets: Int64, points: Points, index: Int64) -> Int64:
     Row *i* has the points `index[offsets[i]:offsets[i + 1]]`. `known_since` counts as zero:
     when a point became known doesn't change a score.
     """
-    facts = np.take(points, index)  # ten times faster than points[index] on records
-    facts["known_since"] = 0.0
-    raw = memoryview(facts.tobytes())
+    facts = taken(columns(points, "<i8"), index)
+    raw = facts.data.cast("B") if len(facts) else b""  # no view of nothing can be cast
     bounds = (offsets * POINT.itemsize).tolist()
     digests = [hashlib.blake2b(raw[a:b]).digest()[:8] for a, b in pairwise(bounds)]
     return np.frombuffer(b"".join(digests), dtype=">i8").astype(np.int64)
-
-
-def corrected(
-    magpsf: Float64,
-    sigmapsf: Float64,
-    magnr: Float64,
-    sigmagnr: Float64,
-    distnr: Float64,
-    positive: Bool,
-) -> tuple[Float64, Float64]:
-    """Apparent magnitude and error (mag) from a difference; NaN where it is undefined.
-
-    m = -2.5 log10(a + s b), a and b the reference's and the difference's flux, s the sign. The
-    error takes the reference's noise out of the difference's where the root is real, else it
-    is that of an extended source (specification: alerts, section 2).
-    """
-    with np.errstate(invalid="ignore", divide="ignore"):
-        a = 10 ** (-0.4 * magnr)
-        b = 10 ** (-0.4 * magpsf)
-        total = a + np.where(positive, b, -b)
-        usable = (distnr >= 0) & (distnr < CORRECTABLE_ARCSEC) & (magnr > 0) & (total > 0)
-        total = np.where(usable, total, np.nan)
-        variance = (b * sigmapsf) ** 2 - (a * sigmagnr) ** 2
-        noise = np.where(variance > 0, np.sqrt(np.abs(variance)), b * sigmapsf)
-        return -2.5 * np.log10(total), noise / total
 
 
 def light_curves(
@@ -172,13 +154,10 @@ def light_curves(
     objects = [index[packets.object_id[row]] for row in rows.tolist()]
     bounds = np.zeros((len(packets), len(BANDS), 2), dtype=np.int64)
     bounds[rows] = cells[objects]
-    jds, known, candids = (
-        np.ascontiguousarray(points[name]) for name in ("jd", "known_since", "candid")
-    )
-    offsets, seen, bands = as_of(jds, known, candids, bounds, packets.jd, packets.candid)
-    return LightCurves(
-        offsets, np.take(points, seen), bands, _late(packets, rows, objects, answers)
-    )
+    records, times = columns(points, "<i8"), columns(points, "<f8")
+    offsets, kept, bands = as_of(records, times, bounds, packets.jd, packets.candid)
+    late = _late(packets, rows, objects, answers)
+    return LightCurves(offsets, kept.view(POINT).reshape(-1), bands, late)
 
 
 def _late(

@@ -15,6 +15,7 @@
 
 local SIZE = 48
 local OWN = 2
+local RECENT = 64
 
 local function number(record, at)
     local a, b, c, d, e, f, g, h = string.byte(record, at, at + 7)
@@ -86,12 +87,18 @@ local function winner(old, new)
     return string.sub(best, 1, 16) .. since .. string.sub(best, 25)
 end
 
-local function locate(curve, candid)
-    local at = string.find(curve, candid, 1, true)
+local function locate_from(curve, candid, at)
+    at = string.find(curve, candid, at, true)
     while at and (at - 1) % SIZE ~= 0 do
         at = string.find(curve, candid, at + 1, true)
     end
     return at
+end
+
+-- A packet carries its last month, so most of what it brings is at the end of a long curve.
+local function locate(curve, candid)
+    local recent = #curve - RECENT * SIZE + 1
+    return recent > 1 and locate_from(curve, candid, recent) or locate_from(curve, candid, 1)
 end
 
 local function insert(curve, record)

@@ -4,10 +4,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from worker.cuts import Cuts, photometry, usable_points
-from worker.light_curve import CORRECTABLE_ARCSEC, corrected, curve_hashes
+from worker.cuts import Cuts, usable_points
+from worker.light_curve import curve_hashes
+from worker.photometry import CORRECTABLE_ARCSEC
 from worker.types.arrays import Bool, Int32, Int64, Integers, UInt8
-from worker.types.light_curves import LightCurves
+from worker.types.light_curves import LightCurves, PointFlag
 from worker.types.packets import BANDS, PacketBatch
 from worker.types.windows import MagnitudeKind, WindowBatch
 
@@ -30,18 +31,17 @@ def cut_windows(
     (design: Window).
     """
     owner = np.repeat(np.arange(len(packets)), np.diff(curves.offsets))
-    wanted = _marked(rows, len(packets))
-    facts = photometry(curves.points)
-    apparent, apparent_err = corrected(*facts)
-    usable = usable_points(curves.points, apparent, policy.cuts) & wanted[owner]
-    in_band = usable & (curves.band == packets.band[owner])
+    own = curves.band == packets.band[owner]
+    wanted = _marked(rows, len(packets))[owner]
+    usable, apparent, apparent_err = usable_points(curves.points, wanted, own, policy.cuts)
+    in_band = usable & own
     correctable = in_band & np.isfinite(apparent) & (apparent_err > 0)
     total = np.bincount(owner[in_band], minlength=len(packets))
     possible = np.bincount(owner[correctable], minlength=len(packets))
     is_apparent = stellar(packets) & (2 * possible >= total) & (possible > 0)
-    magpsf, sigmapsf, *_, positive = facts
-    as_apparent = is_apparent[owner]
-    kept = np.where(as_apparent, correctable, in_band & positive & (sigmapsf > 0))
+    points, as_apparent = curves.points, is_apparent[owner]
+    positive = (points["flags"] & PointFlag.POSITIVE) > 0
+    kept = np.where(as_apparent, correctable, in_band & positive & (points["sigmapsf"] > 0))
     counts = np.bincount(owner[kept], minlength=len(packets))
     long_enough = counts >= policy.min_points
     scored = rows[long_enough[rows]]
@@ -50,9 +50,9 @@ def cut_windows(
     windows = WindowBatch(
         packet=scored.astype(np.int32),
         offsets=_offsets(counts[scored]),
-        jd=curves.points["jd"][kept],
-        mag=np.where(as_apparent, apparent[kept], magpsf[kept]),
-        err=np.where(as_apparent, apparent_err[kept], sigmapsf[kept]),
+        jd=points["jd"][kept],
+        mag=np.where(as_apparent, apparent[kept], points["magpsf"][kept]),
+        err=np.where(as_apparent, apparent_err[kept], points["sigmapsf"][kept]),
         kind=_kinds(is_apparent[scored]),
         excluded=(total - counts)[scored].astype(np.int32),
         curve_hash=_hashes(curves, usable, owner, scored, len(packets)),

@@ -11,23 +11,19 @@ from worker.compiled import use_compiled
 
 START = """
 import os, sys
-import numpy as np
 image = os.environ["NUMBA_CACHE_DIR"]
 # What a read-only file system says, also to root.
 os.access = lambda path, mode: image not in str(path)
 from worker.compiled import use_compiled
 use_compiled()
-from models import default_artifact
 from models.features import side_features
 from models.period import _describe
-from models.scorer import Scorer
-from worker.decode import Decoder, kernel
+from worker.commands.compile import compile_all
+from worker.decode import kernel
 from worker.light_curve import as_of
-Decoder()
-one, number = np.zeros(1), np.zeros(1, dtype=np.int64)
-as_of(one, one, number, np.zeros((1, 3, 2), dtype=np.int64), one, number)
-Scorer.load(default_artifact(), "cpu").warm_up()
-for function in (kernel.run, as_of, side_features, _describe):
+from worker.photometry import corrected, measured, taken
+compile_all.callback()
+for function in (kernel.run, as_of, corrected, measured, taken, side_features, _describe):
     assert sum(function.stats.cache_hits.values()) == 1, function
     assert not sum(function.stats.cache_misses.values()), function
 print(os.environ["NUMBA_CACHE_DIR"])

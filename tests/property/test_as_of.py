@@ -7,6 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from worker.light_curve import as_of
+from worker.photometry import columns
+from worker.types.light_curves import POINT
 
 days = st.integers(0, 6).map(float)
 points = st.lists(st.tuples(days, days, st.integers(0, 8)), max_size=6)
@@ -29,13 +31,16 @@ def test_as_of_is_its_definition(packets):
             seen += [(point[0], point[2], fid) for point in ordered
                      if (point[0] < jd and point[1] <= jd) or point[2] == candid]  # fmt: skip
         wanted.append(sorted(seen))
-    offsets, index, band = as_of(
-        np.array(jds, dtype=np.float64),
-        np.array(known, dtype=np.float64),
-        np.array(candids, dtype=np.int64),
+    stored = np.zeros(len(jds), dtype=POINT)
+    stored["jd"], stored["known_since"], stored["candid"] = jds, known, candids
+    stored.setflags(write=False)  # as what Redis answers
+    offsets, kept, band = as_of(
+        columns(stored, "<i8"),
+        columns(stored, "<f8"),
         np.array(bounds, dtype=np.int64).reshape(-1, 3, 2),
         np.array([packet[1] for packet in packets], dtype=np.float64),
         np.array([packet[2] for packet in packets], dtype=np.int64),
     )
-    found = [(jds[i], candids[i], fid) for i, fid in zip(index, band, strict=True)]
+    points = kept.view(POINT).reshape(-1)
+    found = list(zip(points["jd"], points["candid"], band, strict=True))
     assert [found[start:stop] for start, stop in pairwise(offsets)] == wanted

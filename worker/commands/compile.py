@@ -10,11 +10,16 @@ def compile_all() -> None:
 
     from models import default_artifact
     from models.scorer import Scorer
+    from worker.cuts import judge_packets
     from worker.decode import Decoder
-    from worker.light_curve import as_of
-    from worker.types.packets import BANDS
+    from worker.light_curve import light_curves
+    from worker.types.records import RecordBatch
+    from worker.window import WindowPolicy, cut_windows
 
-    Decoder()
-    one, number = np.zeros(1), np.zeros(1, dtype=np.int64)
-    as_of(one, one, number, np.zeros((1, len(BANDS), 2), dtype=np.int64), one, number)
+    rows, numbers = np.empty(0, np.int32), np.empty(0, np.int64)
+    nothing = RecordBatch([], rows, numbers, numbers, [], [], [], {})
+    packets, _ = Decoder().decode(nothing)
+    policy = WindowPolicy()
+    judge_packets(packets, policy.cuts)
+    cut_windows(packets, light_curves(packets, rows, {}, []), rows, policy)
     Scorer.load(default_artifact(), "cpu").warm_up()

@@ -25,6 +25,7 @@ from worker.kafka import (
     missing_topics,
 )
 from worker.logs import configure, remind
+from worker.loop import Loop
 from worker.metered import MeteredSink, MeteredSource
 from worker.metrics import Metrics
 from worker.reuse import reuse_memory
@@ -98,7 +99,6 @@ def _work(
     *,
     test: bool,
 ) -> None:
-    from worker.commands.device import DeviceLostError
     from worker.commands.wiring import connect_store, introduce, load_scorer, make_loop
 
     _require_input(settings)
@@ -123,6 +123,13 @@ def _work(
     )
     log.info("ready: model %s %s, group %s, slot %s", scorer.name, scorer.version,
              settings.worker.group, settings.slot)  # fmt: skip
+    _run(loop, metrics)
+
+
+def _run(loop: Loop, metrics: Metrics) -> None:
+    """Until it is drained."""
+    from worker.commands.device import DeviceLostError
+
     reuse_memory()
     try:
         loop.run()

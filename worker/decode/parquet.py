@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from worker.errors import ConfigError
-from worker.light_curve import Points, copied_points
+from worker.light_curve import copied_points
 from worker.types.arrays import Bool, Float64, UInt8
+from worker.types.light_curves import Points
 from worker.types.packets import BANDS, Detections
 
 BATCH_ROWS = 20_000

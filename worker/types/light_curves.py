@@ -29,6 +29,9 @@ is versioned by LAYOUT_VERSION; rb and drb are in 1/250, 255 = unknown; the band
 
 LAYOUT_VERSION = 1
 
+Points = NDArray[np.void]
+"""An array of POINT."""
+
 
 class PointFlag(IntEnum):
     """Bits of POINT.flags."""
@@ -48,6 +51,6 @@ class LightCurves:
     """
 
     offsets: Int64
-    points: NDArray[np.void]
+    points: Points
     band: UInt8
     late: Bool
