@@ -5,9 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from worker.light_curve import SCORE_STEPS, UNKNOWN_SCORE
-from worker.photometry import columns, corrected, measured
+from worker.photometry import Passing, corrected
 from worker.types.arrays import Bool, Float64
-from worker.types.light_curves import Points
 from worker.types.packets import PacketBatch
 
 SCORES = np.where(np.arange(256) == UNKNOWN_SCORE, np.nan, np.arange(256) / SCORE_STEPS)
@@ -51,19 +50,12 @@ def judge_packets(packets: PacketBatch, cuts: Cuts) -> list[str | None]:
     return fates
 
 
-def usable_points(
-    points: Points, wanted: Bool, own: Bool, cuts: Cuts
-) -> tuple[Bool, Float64, Float64]:
-    """Stored points that may enter a window: the same cuts, by what was stored.
-
-    `wanted`, `own` (N,): points that are asked for, and those of their packet's own band.
-    Returns usable (N,) and, for usable points in `own`, apparent magnitude and error, else NaN.
-    """
-    listed = np.zeros(256, dtype=bool)
-    listed[list(cuts.programids)] = True
-    passing = ~_bogus(SCORES[:, None], SCORES[None, :], cuts)
-    facts, octets = columns(points, "<f4"), columns(points, "u1")
-    return measured(facts, octets, wanted, own, passing, listed, cuts.saturated_mag)
+def passing(cuts: Cuts) -> Passing:
+    """The same cuts for stored points, by what was stored."""
+    programs = np.zeros(256, dtype=bool)
+    programs[list(cuts.programids)] = True
+    scores = ~_bogus(SCORES[:, None], SCORES[None, :], cuts)
+    return Passing(scores, programs, cuts.saturated_mag)
 
 
 def _bogus(rb: Float64, drb: Float64, cuts: Cuts) -> Bool:

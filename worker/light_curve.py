@@ -13,13 +13,10 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from worker.photometry import columns, taken
+from worker.photometry import CANDID, JD, KNOWN_SINCE, columns
 from worker.types.arrays import Bool, Float64, Int32, Int64, UInt8
 from worker.types.light_curves import POINT, LightCurves, PointFlag, Points
 from worker.types.packets import BANDS, Detections, PacketBatch
-
-CANDID, JD, KNOWN_SINCE = 0, 1, 2
-"""Columns of a point seen as 8-byte numbers."""
 
 _DOUBLE = struct.Struct("<d")
 
@@ -122,15 +119,14 @@ def as_of(
     return offsets, kept[:count], fid[:count]
 
 
-def curve_hashes(offsets: Int64, points: Points, index: Int64) -> Int64:
-    """First 8 bytes, big-endian signed, of BLAKE2b over each row's records.
+def curve_hashes(facts: Int64, ends: Int64) -> Int64:
+    """First 8 bytes, big-endian signed, of BLAKE2b over each curve's records.
 
-    Row *i* has the points `index[offsets[i]:offsets[i + 1]]`. `known_since` counts as zero:
-    when a point became known doesn't change a score.
+    Curve *i* has the points `ends[i]:ends[i + 1]`, with known_since zeroed: when a point became
+    known doesn't change a score.
     """
-    facts = taken(columns(points, "<i8"), index)
     raw = facts.data.cast("B") if len(facts) else b""  # no view of nothing can be cast
-    bounds = (offsets * POINT.itemsize).tolist()
+    bounds = (ends * POINT.itemsize).tolist()
     digests = [hashlib.blake2b(raw[a:b]).digest()[:8] for a, b in pairwise(bounds)]
     return np.frombuffer(b"".join(digests), dtype=">i8").astype(np.int64)
 

@@ -1,11 +1,11 @@
 """Apparent magnitudes of difference-image detections, and which points are good. Pure, compiled."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numba
 import numpy as np
 
-from worker.types.arrays import Bool, Float32, Float64, Int64, UInt8
+from worker.types.arrays import Bool, Float32, Float64, Int32, Int64, UInt8
 from worker.types.light_curves import POINT, PointFlag, Points
 
 CORRECTABLE_ARCSEC = 1.4
@@ -13,6 +13,9 @@ CORRECTABLE_ARCSEC = 1.4
 
 TWICE_AS_BRIGHT = 2.5 * np.log10(2)
 """Magnitudes by which a sum of two fluxes can at most be brighter than the brighter one."""
+
+CANDID, JD, KNOWN_SINCE = range(3)
+"""Columns of a point seen as 8-byte numbers."""
 
 MAGPSF, SIGMAPSF, MAGNR, SIGMAGNR, DISTNR = range(6, 11)
 """Columns of a point seen as float32."""
@@ -66,47 +69,127 @@ def corrected(
     return mag, err
 
 
-@numba.njit(cache=True, nogil=True)
-def measured(
-    facts: Float32, octets: UInt8, wanted: Bool, own: Bool, passing: Bool, listed: Bool,
-    saturated_mag: float,
-) -> tuple[Bool, Float64, Float64]:  # fmt: skip
-    """Which points are usable (N,), and the apparent magnitude and error of those in `own`.
+class Sorted(NamedTuple):
+    """Which points count, of N points of P curves.
 
-    `facts`, `octets`: the points as float32 and as bytes; `wanted`, `own` (N,): points that are
-    asked for, and those of their packet's band; `passing` (256, 256): by stored rb and drb;
-    `listed` (256,): by programid. Points of other bands are corrected only where they could be
-    brighter than `saturated_mag`, for that needs a power and a logarithm each.
+    `usable`, `kept` (N,): points that no cut removes, and those of them that go into the window;
+    `mag`, `err` (N,): magnitude and error of the kept ones in their curve's kind. Per curve (P,):
+    `in_band`, `in_window`: usable points of its own band, kept ones; `apparent`: its kind;
+    `by_band` (P, 3): usable points.
     """
-    count = len(wanted)
-    usable = np.zeros(count, np.bool_)
-    mag, err = np.full(count, np.nan), np.full(count, np.nan)
-    for i in range(count):
-        flags = octets[i, FLAGS]
-        if not (wanted[i] and listed[octets[i, PROGRAMID]]) or flags & NEAR_ASTEROID:
-            continue
-        if not passing[octets[i, RB], octets[i, DRB]]:
-            continue
-        magpsf, magnr = np.float64(facts[i, MAGPSF]), np.float64(facts[i, MAGNR])
-        if own[i] or min(magpsf, magnr) < saturated_mag + TWICE_AS_BRIGHT:
-            mag[i], err[i] = _corrected(
-                magpsf,
-                np.float64(facts[i, SIGMAPSF]),
-                magnr,
-                np.float64(facts[i, SIGMAGNR]),
-                np.float64(facts[i, DISTNR]),
-                1 if flags & POSITIVE else -1,
-            )
-        usable[i] = not mag[i] < saturated_mag
-    return usable, mag, err
+
+    usable: Bool
+    kept: Bool
+    mag: Float64
+    err: Float64
+    in_band: Int32
+    in_window: Int32
+    apparent: Bool
+    by_band: Int32
+
+
+class Wanted(NamedTuple):
+    """What is asked of the curves: which (P,), in which band, and whether of a star."""
+
+    curve: Bool
+    band: UInt8
+    star: Bool
+
+
+class Passing(NamedTuple):
+    """Cuts as tables: by stored rb and drb (256, 256), by programid (256,), and in mag."""
+
+    scores: Bool
+    programs: Bool
+    saturated_mag: float
 
 
 @numba.njit(cache=True, nogil=True)
-def taken(records: Int64, index: Int64) -> Int64:
-    """These points as integers (M, 6), with known_since zeroed: the facts alone."""
-    facts = np.empty((len(index), records.shape[1]), np.int64)
-    for row in range(len(index)):
-        for column in range(records.shape[1]):
-            facts[row, column] = records[index[row], column]
-        facts[row, 2] = 0
-    return facts
+def sort_out(
+    facts: Float32, octets: UInt8, offsets: Int64, band: UInt8, wanted: Wanted, passing: Passing
+) -> Sorted:
+    """Points by what they are good for; `facts`, `octets`: the points as float32 and as bytes.
+
+    A curve is apparent when it is a star's and at least half of its points can be corrected
+    (design: Window).
+    """
+    points, curves = len(band), len(offsets) - 1
+    usable, kept = np.zeros(points, np.bool_), np.zeros(points, np.bool_)
+    mag, err = np.empty(points), np.empty(points)
+    in_band, in_window = np.zeros(curves, np.int32), np.zeros(curves, np.int32)
+    apparent, by_band = np.zeros(curves, np.bool_), np.zeros((curves, 3), np.int32)
+    for row in range(curves):
+        if not wanted.curve[row]:
+            continue
+        start, stop, possible = offsets[row], offsets[row + 1], 0
+        for i in range(start, stop):
+            own = band[i] == wanted.band[row]
+            usable[i], mag[i], err[i] = _measured(facts[i], octets[i], own, passing)
+            by_band[row, band[i] - 1] += usable[i]
+            in_band[row] += own and usable[i]
+            possible += own and usable[i] and err[i] > 0
+        apparent[row] = wanted.star[row] and possible > 0 and 2 * possible >= in_band[row]
+        for i in range(start, stop):
+            if not usable[i] or band[i] != wanted.band[row]:
+                continue
+            kept[i] = err[i] > 0
+            if not apparent[row]:
+                mag[i], err[i] = facts[i, MAGPSF], facts[i, SIGMAPSF]
+                kept[i] = err[i] > 0 and octets[i, FLAGS] & POSITIVE != 0
+            in_window[row] += kept[i]
+    return Sorted(usable, kept, mag, err, in_band, in_window, apparent, by_band)
+
+
+@numba.njit(nogil=True)
+def _measured(
+    facts: Float32, octets: UInt8, own: int, passing: Passing
+) -> tuple[bool, float, float]:
+    """Whether a point is usable, and its apparent magnitude and error.
+
+    Points of other bands are corrected only where they could be saturated: that takes two powers
+    and a logarithm.
+    """
+    flags, mag, err = octets[FLAGS], np.nan, np.nan
+    if not passing.programs[octets[PROGRAMID]] or flags & NEAR_ASTEROID:
+        return False, mag, err
+    if not passing.scores[octets[RB], octets[DRB]]:
+        return False, mag, err
+    magpsf, magnr = np.float64(facts[MAGPSF]), np.float64(facts[MAGNR])
+    if own or min(magpsf, magnr) < passing.saturated_mag + TWICE_AS_BRIGHT:
+        sigmapsf, sigmagnr = np.float64(facts[SIGMAPSF]), np.float64(facts[SIGMAGNR])
+        distnr, sign = np.float64(facts[DISTNR]), 1 if flags & POSITIVE else -1
+        mag, err = _corrected(magpsf, sigmapsf, magnr, sigmagnr, distnr, sign)
+    return not mag < passing.saturated_mag, mag, err
+
+
+@numba.njit(cache=True, nogil=True)
+def stretches(
+    times: Float64, offsets: Int64, rows: Int32, found: Sorted
+) -> tuple[Float64, Float64, Float64]:
+    """jd, magnitude and error of the kept points of these curves, in turn."""
+    total = found.in_window[rows].sum()
+    jd, mag, err = np.empty(total), np.empty(total), np.empty(total)
+    at = 0
+    for row in rows:
+        for i in range(offsets[row], offsets[row + 1]):
+            if found.kept[i]:
+                jd[at], mag[at], err[at] = times[i, JD], found.mag[i], found.err[i]
+                at += 1
+    return jd, mag, err
+
+
+@numba.njit(cache=True, nogil=True)
+def usable_facts(records: Int64, offsets: Int64, rows: Int32, found: Sorted) -> tuple[Int64, Int64]:
+    """Usable points of these curves as integers (M, 6), known_since zeroed, and their offsets."""
+    ends = np.zeros(len(rows) + 1, np.int64)
+    for number, row in enumerate(rows):
+        ends[number + 1] = ends[number] + found.by_band[row].sum()
+    facts = np.empty((ends[-1], records.shape[1]), np.int64)
+    at = 0
+    for row in rows:
+        for i in range(offsets[row], offsets[row + 1]):
+            if found.usable[i]:
+                facts[at] = records[i]
+                facts[at, KNOWN_SINCE] = 0
+                at += 1
+    return facts, ends

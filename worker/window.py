@@ -4,12 +4,19 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from worker.cuts import Cuts, usable_points
+from worker.cuts import Cuts, passing
 from worker.light_curve import curve_hashes
-from worker.photometry import CORRECTABLE_ARCSEC
-from worker.types.arrays import Bool, Int32, Int64, Integers, UInt8
-from worker.types.light_curves import LightCurves, PointFlag
-from worker.types.packets import BANDS, PacketBatch
+from worker.photometry import (
+    CORRECTABLE_ARCSEC,
+    Wanted,
+    columns,
+    sort_out,
+    stretches,
+    usable_facts,
+)
+from worker.types.arrays import Bool, Int32, UInt8
+from worker.types.light_curves import LightCurves
+from worker.types.packets import PacketBatch
 from worker.types.windows import MagnitudeKind, WindowBatch
 
 
@@ -30,35 +37,29 @@ def cut_windows(
     corrected, else difference magnitudes of positive detections; the two are never mixed
     (design: Window).
     """
-    owner = np.repeat(np.arange(len(packets)), np.diff(curves.offsets))
-    own = curves.band == packets.band[owner]
-    wanted = _marked(rows, len(packets))[owner]
-    usable, apparent, apparent_err = usable_points(curves.points, wanted, own, policy.cuts)
-    in_band = usable & own
-    correctable = in_band & np.isfinite(apparent) & (apparent_err > 0)
-    total = np.bincount(owner[in_band], minlength=len(packets))
-    possible = np.bincount(owner[correctable], minlength=len(packets))
-    is_apparent = stellar(packets) & (2 * possible >= total) & (possible > 0)
-    points, as_apparent = curves.points, is_apparent[owner]
-    positive = (points["flags"] & PointFlag.POSITIVE) > 0
-    kept = np.where(as_apparent, correctable, in_band & positive & (points["sigmapsf"] > 0))
-    counts = np.bincount(owner[kept], minlength=len(packets))
-    long_enough = counts >= policy.min_points
-    scored = rows[long_enough[rows]]
-    kept &= long_enough[owner]
-    as_apparent = as_apparent[kept]
+    points, offsets = curves.points, curves.offsets
+    wanted = Wanted(_marked(rows, len(packets)), packets.band, stellar(packets))
+    found = sort_out(
+        columns(points, "<f4"), columns(points, "u1"), offsets, curves.band, wanted,
+        passing(policy.cuts),
+    )  # fmt: skip
+    long_enough = found.in_window[rows] >= policy.min_points
+    scored = rows[long_enough].astype(np.int32)
+    jd, mag, err = stretches(columns(points, "<f8"), offsets, scored, found)
+    facts = usable_facts(columns(points, "<i8"), offsets, scored, found)
+    counts = found.in_window[scored]
     windows = WindowBatch(
-        packet=scored.astype(np.int32),
-        offsets=_offsets(counts[scored]),
-        jd=points["jd"][kept],
-        mag=np.where(as_apparent, apparent[kept], points["magpsf"][kept]),
-        err=np.where(as_apparent, apparent_err[kept], points["sigmapsf"][kept]),
-        kind=_kinds(is_apparent[scored]),
-        excluded=(total - counts)[scored].astype(np.int32),
-        curve_hash=_hashes(curves, usable, owner, scored, len(packets)),
-        n_points_band=_points_per_band(curves, usable, owner, scored, len(packets)),
+        packet=scored,
+        offsets=np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
+        jd=jd,
+        mag=mag,
+        err=err,
+        kind=_kinds(found.apparent[scored]),
+        excluded=found.in_band[scored] - counts,
+        curve_hash=curve_hashes(*facts),
+        n_points_band=found.by_band[scored],
     )
-    return windows, rows[~long_enough[rows]]
+    return windows, rows[~long_enough]
 
 
 def stellar(packets: PacketBatch) -> Bool:
@@ -85,22 +86,3 @@ def _marked(rows: Int32, count: int) -> Bool:
 def _kinds(is_apparent: Bool) -> UInt8:
     kinds = np.where(is_apparent, MagnitudeKind.APPARENT, MagnitudeKind.DIFFERENCE)
     return kinds.astype(np.uint8)
-
-
-def _offsets(counts: Integers) -> Int64:
-    return np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
-
-
-def _hashes(curves: LightCurves, usable: Bool, owner: Integers, scored: Int32, count: int) -> Int64:
-    """Digest of the usable points of all bands of each scored packet."""
-    index = np.flatnonzero(usable & _marked(scored, count)[owner])
-    counts = np.bincount(owner[index], minlength=count)[scored]
-    return curve_hashes(_offsets(counts), curves.points, index)
-
-
-def _points_per_band(
-    curves: LightCurves, usable: Bool, owner: Integers, scored: Int32, count: int
-) -> Int32:
-    cells = owner[usable] * len(BANDS) + curves.band[usable] - min(BANDS)
-    table = np.bincount(cells, minlength=count * len(BANDS)).reshape(count, len(BANDS))
-    return table[scored].astype(np.int32)

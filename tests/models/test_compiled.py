@@ -21,9 +21,10 @@ from models.period import _describe
 from worker.commands.compile import compile_all
 from worker.decode import kernel
 from worker.light_curve import as_of
-from worker.photometry import corrected, measured, taken
+from worker.photometry import corrected, sort_out, stretches, usable_facts
 compile_all.callback()
-for function in (kernel.run, as_of, corrected, measured, taken, side_features, _describe):
+photometry = corrected, sort_out, stretches, usable_facts
+for function in (kernel.run, as_of, *photometry, side_features, _describe):
     assert sum(function.stats.cache_hits.values()) == 1, function
     assert not sum(function.stats.cache_misses.values()), function
 print(os.environ["NUMBA_CACHE_DIR"])
