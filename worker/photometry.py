@@ -124,7 +124,7 @@ def sort_out(
         start, stop, possible = offsets[row], offsets[row + 1], 0
         for i in range(start, stop):
             own = band[i] == wanted.band[row]
-            usable[i], mag[i], err[i] = _measured(facts[i], octets[i], own, passing)
+            usable[i], mag[i], err[i] = _measured(facts, octets, i, own, passing)
             by_band[row, band[i] - 1] += usable[i]
             in_band[row] += own and usable[i]
             possible += own and usable[i] and err[i] > 0
@@ -142,22 +142,22 @@ def sort_out(
 
 @numba.njit(nogil=True)
 def _measured(
-    facts: Float32, octets: UInt8, own: int, passing: Passing
+    facts: Float32, octets: UInt8, i: int, own: int, passing: Passing
 ) -> tuple[bool, float, float]:
     """Whether a point is usable, and its apparent magnitude and error.
 
     Points of other bands are corrected only where they could be saturated: that takes two powers
     and a logarithm.
     """
-    flags, mag, err = octets[FLAGS], np.nan, np.nan
-    if not passing.programs[octets[PROGRAMID]] or flags & NEAR_ASTEROID:
+    flags, mag, err = octets[i, FLAGS], np.nan, np.nan
+    if not passing.programs[octets[i, PROGRAMID]] or flags & NEAR_ASTEROID:
         return False, mag, err
-    if not passing.scores[octets[RB], octets[DRB]]:
+    if not passing.scores[octets[i, RB], octets[i, DRB]]:
         return False, mag, err
-    magpsf, magnr = np.float64(facts[MAGPSF]), np.float64(facts[MAGNR])
+    magpsf, magnr = np.float64(facts[i, MAGPSF]), np.float64(facts[i, MAGNR])
     if own or min(magpsf, magnr) < passing.saturated_mag + TWICE_AS_BRIGHT:
-        sigmapsf, sigmagnr = np.float64(facts[SIGMAPSF]), np.float64(facts[SIGMAGNR])
-        distnr, sign = np.float64(facts[DISTNR]), 1 if flags & POSITIVE else -1
+        sigmapsf, sigmagnr = np.float64(facts[i, SIGMAPSF]), np.float64(facts[i, SIGMAGNR])
+        distnr, sign = np.float64(facts[i, DISTNR]), 1 if flags & POSITIVE else -1
         mag, err = _corrected(magpsf, sigmapsf, magnr, sigmagnr, distnr, sign)
     return not mag < passing.saturated_mag, mag, err
 
