@@ -5,9 +5,9 @@ from collections.abc import Mapping
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from sklearn.ensemble import IsolationForest
 
 from models.detector import Detector
-from models.forest import IsolationForest
 from models.heads import ViewOutput
 from models.inputs import MEASURED, PREDICTED, RIVAL, RawViews
 from models.mcdsvdd import (
@@ -47,7 +47,7 @@ class Baselines:
         self._detector = detector
         scaling = detector.heads[MEASURED].scaling
         x, x_val = (scaling.apply(part.raw.views[MEASURED]) for part in (fit, val))
-        self._forest = IsolationForest(x.astype(np.float64), seed)
+        self._forest = IsolationForest(random_state=seed).fit(x)
         zeros, zeros_val = (torch.zeros(len(t), dtype=torch.int64) for t in (x, x_val))
         rows = TrainingRows(torch.from_numpy(x), zeros, fit.weight, torch.from_numpy(x_val),
                             zeros_val)  # fmt: skip
@@ -71,7 +71,7 @@ class Baselines:
             "MCDSVDD s1 (features)": found.s1,
             "MCDSVDD 5-NN (features)": measured.channels[:, 0],
             "input kNN (features)": found.s_input,
-            "isolation forest (features)": self._forest(measured.x.astype(np.float64)),
+            "isolation forest (features)": -self._forest.score_samples(measured.x),
             "one-class deep SVDD (features)": deep,
             "autoencoder (features)": reconstruction_error(self._auto, x).double().numpy(),
             "hand-made features, same heads": self._alone(MEASURED, measured, raw),

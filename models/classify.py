@@ -1,8 +1,8 @@
 """Classification from few labels (P3): is what the heads see useful for classes?
 
-A random forest on the measured features, or on an embedding where there is nothing else. On
-validation curves it is 2 to 3 points of macro F1 better than the heads' own bodies with a
-softmax, and adding the encoder's view to it changed nothing.
+Extremely randomised trees (Geurts, Ernst and Wehenkel 2006) on the measured features, or on an
+embedding where there is nothing else. On validation curves they are 3 to 7 points of macro F1
+better than the heads' own bodies with a softmax; adding the encoder's view made them worse.
 """
 
 from collections.abc import Iterator, Mapping
@@ -10,15 +10,19 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.ensemble import ExtraTreesClassifier
 
 from models.data import CurveSet
 from models.inputs import MEASURED, RawViews, Views
 from models.metrics import macro_f1
 from models.protocols import Protocol, select
-from models.trees import RandomForest
 
 Float64 = NDArray[np.float64]
 Strings = NDArray[np.str_]
+
+TREES = 500
+TRIED = 12
+"""Inputs that a split chooses among."""
 
 MISSING = -99.0
 """What stands for a missing input: far from every value, so that a split can tell it apart."""
@@ -64,8 +68,9 @@ def classify(protocol: Protocol, train: CurveSet, test: CurveSet, views: Views) 
         classes = sorted(lists)
         pairs = [(place[o], k) for k, label in enumerate(classes) for o in lists[label]]
         rows, y = np.array(pairs, dtype=np.int64).T
-        forest = RandomForest(x[rows], y, len(classes), parse_list(name)[1])
-        predicted[name] = np.array(classes)[forest(x_test).argmax(axis=1)]
+        trees = ExtraTreesClassifier(TREES, max_features=TRIED, class_weight="balanced",
+                                     random_state=parse_list(name)[1])  # fmt: skip
+        predicted[name] = np.array(classes)[trees.fit(x[rows], y).predict(x_test)]
         unseen[name] = ~np.isin(test.object_id, listed.object_id[rows])
     return Predictions(test, predicted, unseen)
 

@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from sklearn.ensemble import IsolationForest
 
 from models.alerce import FeatureRanges, scale_features
 from models.calibration import conformal_p
-from models.forest import IsolationForest
 from models.mcdsvdd import (
     PARITY,
     Autoencoder,
@@ -192,9 +192,9 @@ def end_to_end(seed):
         "mcdsvdd": squared_distances(latents_of(body, data["x_test"]), centres).amin(1).numpy(),
         "deepsvdd": squared_distances(latents_of(deep, data["x_test"]), centre)[:, 0].numpy(),
         "ae": reconstruction_error(auto, test).numpy(),
-        "iforest": IsolationForest(data["x_train"].astype(np.float64), seed)(
-            data["x_test"].astype(np.float64)
-        ),
+        "iforest": -IsolationForest(random_state=seed)
+        .fit(data["x_train"])
+        .score_samples(data["x_test"]),
     }
     kind = data["y_test"]
     return {

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from models.evaluate import check_admissible, default_test
-from models.forest import IsolationForest
 from models.metrics import auroc, average_precision, macro_f1, recall_at, true_positives_at
 from models.protocols import (
     NAMES,
@@ -101,11 +100,3 @@ def test_measures():
     assert average_precision(inliers, odd) == pytest.approx((1 + 2 / 51) / 2)
     truth, guess = np.array(["a", "a", "b"]), np.array(["a", "b", "b"])
     assert macro_f1(truth, guess) == pytest.approx(2 / 3)
-
-
-def test_the_forest_finds_what_lies_outside():
-    rng = np.random.default_rng(0)
-    forest = IsolationForest(rng.normal(size=(800, 4)), 1)
-    inside, outside = forest(rng.normal(size=(200, 4))), forest(rng.normal(size=(200, 4)) + 5)
-    assert auroc(inside, outside) > 0.98
-    np.testing.assert_array_equal(forest(np.zeros((2, 4))), forest(np.zeros((1, 4))).repeat(2))
