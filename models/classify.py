@@ -30,14 +30,10 @@ MISSING = -99.0
 
 @dataclass(frozen=True, slots=True)
 class Predictions:
-    """Predicted class (N,) of the test curves by name of the training list, as `20_seed0`.
-
-    `unseen` (N,): the test curve is not one of the list, so that its prediction counts.
-    """
+    """Predicted class (N,) of the test curves by name of the training list, as `20_seed0`."""
 
     test: CurveSet
     predicted: Mapping[str, Strings]
-    unseen: Mapping[str, NDArray[np.bool_]]
 
     def rows(self) -> Iterator[tuple[str, str, str, int, int]]:
         """object, band, predicted class, labels per class, seed."""
@@ -55,24 +51,29 @@ def parse_list(name: str) -> tuple[int, int]:
 
 
 def classify(protocol: Protocol, train: CurveSet, test: CurveSet, views: Views) -> Predictions:
-    """Train on each list, predict every test curve."""
+    """Train on each list, predict every test curve.
+
+    A listed object that is tested trains nothing: leaving it out of the test instead would empty
+    the rare classes, whose objects the long lists hold almost all.
+    """
     lists_of = protocol.train_lists
-    wanted = {o for lists in lists_of.values() for chosen in lists.values() for o in chosen}
+    listed_of_all = {o for lists in lists_of.values() for chosen in lists.values() for o in chosen}
+    wanted = listed_of_all - set(test.object_id.tolist())
     known = [pair for part in (protocol.fit, protocol.val, protocol.cal) for pair in part
              if pair[0] in wanted]  # fmt: skip
     listed = select(train, known)
     x, x_test = forest_inputs(views(listed)), forest_inputs(views(test))
     place = {name: row for row, name in enumerate(listed.object_id.tolist())}
-    predicted, unseen = {}, {}
+    predicted = {}
     for name, lists in lists_of.items():
         classes = sorted(lists)
-        pairs = [(place[o], k) for k, label in enumerate(classes) for o in lists[label]]
+        pairs = [(place[o], k) for k, label in enumerate(classes) for o in lists[label]
+                 if o in place]  # fmt: skip
         rows, y = np.array(pairs, dtype=np.int64).T
         trees = ExtraTreesClassifier(TREES, max_features=TRIED, class_weight="balanced",
                                      random_state=parse_list(name)[1])  # fmt: skip
         predicted[name] = np.array(classes)[trees.fit(x[rows], y).predict(x_test)]
-        unseen[name] = ~np.isin(test.object_id, listed.object_id[rows])
-    return Predictions(test, predicted, unseen)
+    return Predictions(test, predicted)
 
 
 def forest_inputs(raw: RawViews) -> Float64:
@@ -86,8 +87,7 @@ def f1_by_list(protocol: Protocol, found: Predictions) -> dict[int, list[tuple[f
     merge = np.vectorize(lambda label: protocol.merge[str(label)])
     values: dict[int, list[tuple[float, float]]] = {}
     for name, classes in found.predicted.items():
-        unseen = found.unseen[name]
-        truth, predicted = found.test.label[unseen], classes[unseen]
-        pair = (macro_f1(truth, predicted), macro_f1(merge(truth), merge(predicted)))
+        truth = found.test.label
+        pair = (macro_f1(truth, classes), macro_f1(merge(truth), merge(classes)))
         values.setdefault(parse_list(name)[0], []).append(pair)
     return values
