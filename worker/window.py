@@ -4,8 +4,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from worker.cuts import Cuts, passing
-from worker.light_curve import curve_hashes
+from worker.cuts import Cuts, judge_packets, passing
+from worker.light_curve import curve_hashes, light_curves
 from worker.photometry import (
     CORRECTABLE_ARCSEC,
     Wanted,
@@ -60,6 +60,13 @@ def cut_windows(
         n_points_band=found.by_band[scored],
     )
     return windows, rows[~long_enough]
+
+
+def warm_up(nothing: PacketBatch) -> None:
+    """Compile, or load what was compiled, on no packets at all: a first batch must not wait."""
+    rows, policy = np.empty(0, np.int32), WindowPolicy()
+    judge_packets(nothing, policy.cuts)
+    cut_windows(nothing, light_curves(nothing, rows, {}, []), rows, policy)
 
 
 def stellar(packets: PacketBatch) -> Bool:

@@ -4,8 +4,6 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-import numpy as np
-
 from worker.decode.files import read_files
 from worker.embedded import EmbeddedRedis
 from worker.metrics import Metrics
@@ -31,13 +29,13 @@ class FileSource:
         batch = next(self._batches, None)
         if batch is None:
             self._stop.set()
-            return _empty()
+            return RecordBatch.empty()
         self._on_records(len(batch))
         return batch
 
     def read_ahead(self) -> RecordBatch:
         """The next batch."""
-        return next(self._batches, None) or _empty()
+        return next(self._batches, None) or RecordBatch.empty()
 
     def advance(self) -> None:
         """A file's batches are never read again."""
@@ -96,8 +94,3 @@ def score_files(
         loop.run()
         store.close()
     return sink
-
-
-def _empty() -> RecordBatch:
-    nothing = np.empty(0, dtype=np.int64)
-    return RecordBatch([], nothing.astype(np.int32), nothing, nothing, [], [], [], {})

@@ -23,8 +23,9 @@ from worker.rooms import Rooms, Rules, Sink, Source, Store
 from worker.settings import Settings
 from worker.topics import Topics
 from worker.types.judgement import Provenance
+from worker.types.records import RecordBatch
 from worker.types.scores import Scorer
-from worker.window import WindowPolicy
+from worker.window import WindowPolicy, warm_up
 
 S = TypeVar("S", MeteredStore, ReadOnlyStore)
 
@@ -169,9 +170,11 @@ def make_loop(
 ) -> Loop:
     """The run loop over these parts."""
     rules = make_rules(settings, scorer)
+    decoder = make_decoder(settings, single_record=single_record)
+    warm_up(decoder.decode(RecordBatch.empty())[0])
     rooms = Rooms(
         source=source,
-        decoder=make_decoder(settings, single_record=single_record),
+        decoder=decoder,
         store=store,
         scorer=scorer,
         encoder=make_encoder(settings, rules, scorer, test=test, limits=limits),

@@ -2,6 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Self
+
+import numpy as np
 
 from worker.types.arrays import Int32, Int64
 
@@ -35,6 +38,12 @@ class RecordBatch:
     keys: Sequence[bytes | None]
     headers: Sequence[Headers]
     starts: Mapping[TopicPartition, int]
+
+    @classmethod
+    def empty(cls) -> Self:
+        """No records."""
+        rows, numbers = np.empty(0, np.int32), np.empty(0, np.int64)
+        return cls([], rows, numbers, numbers, [], [], [], {})
 
     def __len__(self) -> int:
         return len(self.values)

@@ -87,9 +87,12 @@ def drain_naively(night: Any, here: Any, scoring: Scoring, extra: Sequence[str])
     from worker.commands.bench.field import TOPIC, assignments, make_input, produce, seed_state
     from worker.commands.bench.pipeline import result_of
     from worker.commands.bench.servers import cpu_seconds
+    from worker.commands.run import prepare_topics
+    from worker.config import load_settings
 
     values = assignments(here.bootstrap, here.redis_url, "naive", extra)
     make_input(here.bootstrap, f"{TOPIC}.naive")
+    prepare_topics(load_settings(None, values).settings)
     seed_state(values, night)
     produce(here.bootstrap, f"{TOPIC}.naive", night.packets())
     with crew(values, scoring, 1, run_naively) as team:
