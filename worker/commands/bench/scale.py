@@ -11,6 +11,11 @@ from worker.commands.options import json_option, set_option
 HISTORIES = (20, 50, 100, 200, 500)
 BATCHES = (16, 64, 256, 1024)
 ALERTS = 4096
+LABELS = {
+    "history": "stored points per object and band",
+    "batch": "records per batch",
+    "objects": "objects in Redis",
+}
 USUAL_HISTORY, USUAL_BATCH, USUAL_OBJECTS = 50, 1024, 4096
 
 
@@ -87,13 +92,16 @@ def text_of(tables: dict[str, Any]) -> str:
 def draw(tables: dict[str, Any], path: Path) -> None:
     """Alerts per second of processor time against each of the three."""
     from matplotlib.figure import Figure
+    from matplotlib.ticker import NullLocator
 
     figure = Figure(figsize=(12, 3.5), layout="constrained")
     axes = figure.subplots(1, len(tables), sharey=True)
     for axis, (name, table) in zip(axes, tables.items(), strict=True):
         axis.plot(list(table), [1e6 / c["processor"] for c in table.values()], "o-")
         axis.set_xscale("log")
-        axis.set_xlabel(name)
+        axis.set_xticks(list(table), [f"{n:,}" for n in table])
+        axis.xaxis.set_minor_locator(NullLocator())
+        axis.set_xlabel(LABELS[name])
     axes[0].set_ylabel("alerts per second and core")
     axes[0].set_ylim(bottom=0)
     figure.savefig(path, dpi=150)
