@@ -91,6 +91,24 @@ def make_input(bootstrap: str, topic: str) -> None:
     create_topics({"bootstrap.servers": bootstrap}, [TopicSpec(topic, PARTITIONS, 1, {})])
 
 
+def make_scene(
+    here: Any, prefix: str, night: Night, scoring: str, extra: Sequence[str]
+) -> tuple[list[str], int]:
+    """The state before a night, on an input topic and Redis prefix of its own.
+
+    Returns the worker's settings and the number of detections.
+    """
+    from worker.commands.bench.memos import seed_memos
+
+    values = assignments(here.bootstrap, here.redis_url, prefix, extra)
+    make_input(here.bootstrap, f"{TOPIC}.{prefix}")
+    detections = seed_state(values, night)
+    say(f"{detections} detections seeded, {detections / night.objects / 2:.0f} per object and band")
+    if scoring != "stub":
+        say(f"{seed_memos(values, night)} period blocks seeded")
+    return values, detections
+
+
 class Feeder:
     """Produces packets without a key, round robin over the partitions.
 

@@ -69,25 +69,11 @@ def drain(
 ) -> dict[str, Any]:
     """One run on a fresh topic, state and group."""
     from worker.commands.bench.crew import crew
-    from worker.commands.bench.field import (
-        OUT,
-        TOPIC,
-        assignments,
-        make_input,
-        produce,
-        say,
-        seed_state,
-    )
-    from worker.commands.bench.memos import seed_memos
+    from worker.commands.bench.field import OUT, TOPIC, make_scene, produce, say
     from worker.commands.bench.servers import cpu_seconds
 
-    values = assignments(here.bootstrap, here.redis_url, prefix, extra)
+    values, detections = make_scene(here, prefix, night, scoring, extra)
     topic = f"{TOPIC}.{prefix}"
-    make_input(here.bootstrap, topic)
-    detections = seed_state(values, night)
-    say(f"{detections} detections seeded, {detections / night.objects / 2:.0f} per object and band")
-    if scoring != "stub":
-        say(f"{seed_memos(values, night)} period blocks seeded")
     say(f"produced in {produce(here.bootstrap, topic, night.packets()):.0f} s")
     with crew(values, scoring, workers) as team:
         before = cpu_seconds(here.pids)

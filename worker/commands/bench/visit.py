@@ -73,21 +73,10 @@ def observe(
 ) -> dict[str, Any]:
     """Feed the visits while a reader times what comes out."""
     from worker.commands.bench.crew import crew
-    from worker.commands.bench.field import (
-        OUT,
-        TOPIC,
-        assignments,
-        make_input,
-        seed_state,
-    )
-    from worker.commands.bench.memos import seed_memos
+    from worker.commands.bench.field import OUT, TOPIC, make_scene
     from worker.commands.bench.pipeline import check, result_of
 
-    values = assignments(here.bootstrap, here.redis_url, "visit", extra)
-    make_input(here.bootstrap, f"{TOPIC}.visit")
-    seed_state(values, night)
-    if scoring != "stub":
-        seed_memos(values, night)
+    values, _ = make_scene(here, "visit", night, scoring, extra)
     watch = Watch(here.bootstrap, f"{OUT}.visit.scores")
     with crew(values, scoring, workers) as team:
         watch.start()
