@@ -12,7 +12,7 @@ Number of points, span, cadence, mean magnitude: they tell the survey, not the s
 ## Limits
 - Calibrated for the survey `simulated` alone. Elsewhere p is provisional until
   `anomaly-worker model calibrate` has made a calibration from the stream itself.
-- Below 20 points hardly better than chance; below 10 points alerts are withheld by default.
+- Weak at 20 points; below 10 hardly better than chance, and withheld by default.
 - "Strange" can mean "rare class, few points": compare `p_class`.
 - Periods above 16 per day and below the span are not looked for.
 """
