@@ -131,7 +131,7 @@ def test_keys_move_star_and_hide(board, pages):
 
 def test_an_address_carries_the_view(board, pages, night_ranking):
     page = pages(board.url)
-    page.fill('[name="points"]', "20")
+    page.fill('[name="points"]', "12")
     page.fill('[name="mag"]', "19.5")
     page.click("#rows tr:last-child")
     other = pages(page.url)
@@ -139,13 +139,13 @@ def test_an_address_carries_the_view(board, pages, night_ranking):
     assert set(objects(other)) == {
         row["objectId"]
         for row in night_ranking["rows"]
-        if row["n_points"] >= 20 and row["magpsf"] <= 19.5
+        if row["n_points"] >= 12 and row["magpsf"] <= 19.5
     }
     selected = '#rows tr[aria-current="true"]'
     assert other.get_attribute(selected, "data-object") == page.get_attribute(
         selected, "data-object"
     )
-    assert other.input_value('[name="points"]') == "20"
+    assert other.input_value('[name="points"]') == "12"
     other.click("button[type=reset]")
     eventually(
         other, f"document.querySelectorAll('#rows tr').length === {len(night_ranking['rows'])}"
