@@ -1,5 +1,7 @@
 """Limits, reading to the end, and nobody there: what the rest of the Kafka room promises."""
 
+import threading
+
 import pytest
 from confluent_kafka.admin import AdminClient
 
@@ -14,6 +16,7 @@ from worker.kafka import (
     missing_topics,
     produce_all,
 )
+from worker.kafka.client import close_in_time
 from worker.kafka.reader import TopicReader
 from worker.topics import TopicSpec
 from worker.types.records import Message
@@ -109,3 +112,12 @@ class TestNobodyThere:
     def test_messages_outside_of_transactions_say_so(self, broker, unique):
         with pytest.raises(UnavailableError):
             produce_all({**broker.config, "message.timeout.ms": 500}, [Message(unique, None, b"")])
+
+
+def test_a_client_that_does_not_close_holds_nobody_up(caplog):
+    never = threading.Event()
+    close_in_time(never.wait, 0.05)
+    assert "did not close" in caplog.text
+    caplog.clear()
+    close_in_time(lambda: None)
+    assert not caplog.text

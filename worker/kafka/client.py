@@ -1,8 +1,9 @@
 """The consumer's settings, and which of our failures a client's error is."""
 
 import logging
+import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,6 +12,8 @@ from confluent_kafka import KafkaError, KafkaException
 from worker.batch import BatchLimits
 from worker.errors import AnomalyWorkerError, ConfigError, RestartRequiredError, TransientError
 
+log = logging.getLogger(__name__)
+
 QUERY_TIMEOUT_S = 5.0
 """How long one question to the broker may hold up the loop."""
 
@@ -18,6 +21,8 @@ QUIET = 2
 """Log level of clients whose failures are exceptions: what they say beside is repetition."""
 
 LOG_EVERY_S = 10.0
+
+CLOSE_S = 10.0
 
 _REFUSED = frozenset(
     {
@@ -140,3 +145,16 @@ def check_each(answers: Iterable[Any]) -> None:
     for answer in answers:
         if answer.error is not None:
             raise KafkaException(answer.error)
+
+
+def close_in_time(close: Callable[[], None], patience_s: float = CLOSE_S) -> None:
+    """Close a client, or go on without.
+
+    One that is closed in the middle of a rebalance can wait for ever for its own main thread (seen
+    with librdkafka 2.16), so a thread waits in our place; it ends with the process.
+    """
+    closing = threading.Thread(target=close, name="close", daemon=True)
+    closing.start()
+    closing.join(patience_s)
+    if closing.is_alive():
+        log.warning("the consumer did not close within %g s; its session will run out", patience_s)

@@ -16,6 +16,7 @@ from worker.kafka.client import (
     check_each,
     classified,
     client_log,
+    close_in_time,
     consumer_config,
 )
 from worker.kafka.readings import Readings
@@ -131,7 +132,7 @@ class KafkaSource:
 
     def close(self) -> None:
         """Leave the group (a static member keeps its place until its session ends)."""
-        self._consumer.close()
+        close_in_time(self._consumer.close)
 
     def _read(self, wait_s: float) -> RecordBatch:
         self._raise_failure()
