@@ -48,17 +48,3 @@ def macro_f1(truth: NDArray[np.str_], predicted: NDArray[np.str_]) -> float:
         both = ((truth == name) & (predicted == name)).sum()
         values.append(2 * both / max((truth == name).sum() + (predicted == name).sum(), 1))
     return float(np.mean(values))
-
-
-def ks_p(a: Float64, b: Float64) -> float:
-    """p of the two-sample Kolmogorov-Smirnov test, asymptotic (Stephens 1970); 1 where empty."""
-    if not len(a) or not len(b):
-        return 1.0
-    values = np.sort(np.concatenate([a, b]))
-    shares = [np.searchsorted(np.sort(part), values, side="right") / len(part) for part in (a, b)]
-    root = np.sqrt(len(a) * len(b) / (len(a) + len(b)))
-    x = (root + 0.12 + 0.11 / root) * np.abs(shares[0] - shares[1]).max()
-    if x < 0.2:  # the series converges slowly where p is 1 anyway
-        return 1.0
-    k = np.arange(1, 101)
-    return float(np.clip(2 * ((-1.0) ** (k - 1) * np.exp(-2 * (k * x) ** 2)).sum(), 0.0, 1.0))

@@ -10,12 +10,12 @@ from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import ks_2samp
 
 from models.calibration import EDGES, SMALLEST_SET, Calibration, p_values
 from models.data import SMALLEST_CURVE, CurveSet, concatenate, cut_rows, part_of
 from models.drift import SMALL_P, spearman
 from models.fit import NOT_A_CLASS
-from models.metrics import ks_p
 from models.protocols import first_points
 from models.scorer import Scorer
 
@@ -177,13 +177,13 @@ def agreement(found: Sample, each: Sequence[Split]) -> list[tuple[str, int, floa
         outside = found.grown.take(split.judged(found.grown))
         mine, theirs = split.p(split.inside), split.p(outside)
         single = [split.p(one_each(part)) for part in (split.inside, outside)]
-        rows.setdefault("all lengths", []).append((len(single[1]), ks_p(*single)))
+        rows.setdefault("all lengths", []).append((len(single[1]), ks_2samp(*single).pvalue))
         bins = [np.searchsorted(EDGES, part.n_points, side="right")
                 for part in (split.inside, outside)]  # fmt: skip
         for b, name in enumerate(bin_names()):
             inside, judged = mine[bins[0] == b], theirs[bins[1] == b]
             if min(len(inside), len(judged)) >= SMALLEST_BIN:
-                rows.setdefault(name, []).append((len(judged), ks_p(inside, judged)))
+                rows.setdefault(name, []).append((len(judged), ks_2samp(inside, judged).pvalue))
     limits = {name: SMALL_P / (1 if name == "all lengths" else len(rows) - 1) for name in rows}
     return [
         (name, int(np.median([c for c, _ in values])), float(np.median([p for _, p in values])),

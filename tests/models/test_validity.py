@@ -7,7 +7,6 @@ import pytest
 
 from models import default_artifact
 from models.data import load_curves
-from models.metrics import ks_p
 from models.protocols import first_points
 from models.scorer import Scorer
 from models.validity import (
@@ -86,17 +85,3 @@ def test_the_report_has_every_table(young):
     text = report([young])
     for word in ("10 points", "whole", "5-9", "RRL", *PATTERNS):
         assert word in text
-
-
-def test_equal_samples_agree_and_different_ones_do_not():
-    rng = np.random.default_rng(0)
-    p = np.array([ks_p(rng.normal(size=200), rng.normal(size=300)) for _ in range(400)])
-    assert 0.02 <= (p <= 0.05).mean() <= 0.08
-    assert ks_p(rng.normal(size=300), rng.normal(0.5, 1, 300)) < 1e-4
-    assert ks_p(np.arange(50.0), np.arange(50.0)) == 1.0
-    assert ks_p(np.zeros(0), np.ones(3)) == 1.0
-    # 8 and 10 values, of which 4 and 6 overlap: largest difference 0.6, Stephens' formula by hand.
-    root = np.sqrt(80 / 18)
-    x = (root + 0.12 + 0.11 / root) * 0.6
-    expected = 2 * (np.exp(-2 * x**2) - np.exp(-8 * x**2))
-    assert ks_p(np.arange(8.0), np.arange(4.0, 14.0)) == pytest.approx(expected, rel=1e-3)
