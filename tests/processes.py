@@ -1,5 +1,7 @@
 """Child processes for tests: free ports, and an end with the test run, however it ends."""
 
+import itertools
+import os
 import socket
 import subprocess
 import sys
@@ -15,16 +17,33 @@ os.execvp(sys.argv[1], sys.argv[1:])
 """Becomes the program that it is given; the kernel kills it when the test process goes."""
 
 
+PORTS = range(15_000, 32_000)
+"""Below what systems give to clients (from 32768): no connection takes one before its server."""
+
+_next_ports = itertools.cycle(PORTS)
+next(itertools.islice(_next_ports, os.getpid() % len(PORTS), None))
+
+
 def free_ports(count):
-    """Loopback ports that nobody listens on right now."""
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
-    finally:
-        for each in sockets:
-            each.close()
+    """Loopback ports in a row that nobody listens on, none given twice by a test run."""
+    ports = []
+    while len(ports) < count:
+        port = next(_next_ports)
+        if not _is_free(port) or (ports and port != ports[-1] + 1):
+            ports = []
+            continue
+        ports.append(port)
+    return ports
+
+
+def _is_free(port):
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
 
 
 def wait_until(condition, seconds, what):

@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import socket
 import subprocess
 from pathlib import Path
 
@@ -32,7 +31,7 @@ class ApiServer(Server):
 
     def __init__(self, folder):
         super().__init__(folder)
-        self.port = _three_ports()
+        self.port = free_ports(3)[0]
         self.environment = {**os.environ, "KUBECONFIG": str(folder / "kubeconfig")}
 
     def command(self):
@@ -84,20 +83,3 @@ def namespace(cluster, unique):
     )
     cluster.must("kubectl", "apply", "-f", "-", manifest=manifest)
     return unique
-
-
-def _three_ports():
-    """The first of three free ports in a row."""
-    while True:
-        (first,) = free_ports(1)
-        if _is_free(first + 1) and _is_free(first + 2):
-            return first
-
-
-def _is_free(port):
-    with socket.socket() as probe:
-        try:
-            probe.bind(("127.0.0.1", port))
-        except (OSError, OverflowError):
-            return False
-    return True

@@ -83,7 +83,7 @@ def test_one_worker_from_start_to_drain(arguments, packets, kafka_bootstrap, uni
 
 
 def test_three_workers_of_one_parent(arguments, packets, kafka_bootstrap, unique, tmp_path):
-    ports = free_ports(1)[0]
+    ports = free_ports(3)[0]
     log = tmp_path / "log"
     crew = Worker(log, [*arguments(ports), "--workers", "3"])
     with ended(crew):
