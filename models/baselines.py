@@ -19,6 +19,7 @@ from models.mcdsvdd import (
     squared_distances,
 )
 from models.recipe import LabelledViews, Recipe, fit_alone
+from models.scaling import Scaling
 
 Float64 = NDArray[np.float64]
 
@@ -45,8 +46,8 @@ class Baselines:
         self, detector: Detector, fit: LabelledViews, val: LabelledViews, recipe: Recipe, seed: int
     ) -> None:
         self._detector = detector
-        scaling = detector.heads[MEASURED].scaling
-        x, x_val = (scaling.apply(part.raw.views[MEASURED]) for part in (fit, val))
+        self._scaling = Scaling.of(fit.raw.views[MEASURED])
+        x, x_val = (self._scaling.apply(part.raw.views[MEASURED]) for part in (fit, val))
         self._forest = IsolationForest(random_state=seed).fit(x)
         zeros, zeros_val = (torch.zeros(len(t), dtype=torch.int64) for t in (x, x_val))
         rows = TrainingRows(torch.from_numpy(x), zeros, fit.weight, torch.from_numpy(x_val),
@@ -63,7 +64,8 @@ class Baselines:
         """Scores (N,) by row of the table."""
         found = self._detector(raw)
         measured = found.by_view[MEASURED]
-        x = torch.from_numpy(measured.x)
+        inputs = self._scaling.apply(raw.views[MEASURED])
+        x = torch.from_numpy(inputs)
         with torch.inference_mode():
             deep = squared_distances(self._deep(x), self._centre)[:, 0].double().numpy()
         scores = {
@@ -71,7 +73,7 @@ class Baselines:
             "MCDSVDD s1 (features)": found.s1,
             "MCDSVDD 5-NN (features)": measured.channels[:, 0],
             "input kNN (features)": found.s_input,
-            "isolation forest (features)": -self._forest.score_samples(measured.x),
+            "isolation forest (features)": -self._forest.score_samples(inputs),
             "one-class deep SVDD (features)": deep,
             "autoencoder (features)": reconstruction_error(self._auto, x).double().numpy(),
             "hand-made features, same heads": self._alone(MEASURED, measured, raw),
@@ -86,4 +88,4 @@ class Baselines:
         return {name: scores[name] for name in ROWS if name in scores}
 
     def _alone(self, view: str, output: ViewOutput, raw: RawViews) -> Float64:
-        return self._detector.fusion_of(view)(output.channels, raw.n_points)
+        return self._detector.score_of(view, output, raw.n_points)

@@ -6,7 +6,7 @@ resolution a generalised Pareto tail, flagged (specification: mcdsvdd, section 1
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -16,35 +16,15 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from models.features import SHORTEST
+from models.bins import BinnedSets
 
 Float64 = NDArray[np.float64]
 Int64 = NDArray[np.int64]
 Int32 = NDArray[np.int32]
 UInt8 = NDArray[np.uint8]
 
-EDGES = np.array([10, 14, 20, 40, 100, 200])
-"""Bins of the number of points: 5-9, 10-13, 14-19, 20-39, 40-99, 100-199, 200 and more.
-
-Short ones are narrow, since the tail of the score falls quickly there; none reaches across
-`LONG`, where it jumps.
-"""
-
-LONG = SHORTEST
-"""From here on the score knows the period."""
-
-SMALLEST_BIN = 200
-"""A bin with fewer objects borrows those nearest in length."""
-
-SMALLEST_SIDE = 100
-"""Objects on this side of `LONG` without which they are borrowed from the other: p reaches 1 %."""
-
 SMALLEST_SET = 1000
 """Objects per survey and magnitude kind without which there is no calibration."""
-
-TAIL_SHARE = 0.05
-TAIL_COUNT = 10
-"""Scores without which no Pareto tail is fitted; it speaks beyond the largest alone."""
 
 KINDS = ("difference", "apparent")
 
@@ -72,29 +52,6 @@ def conformal_p(calibration: Float64, score: Float64) -> Float64:
     return np.asarray((1.0 + above) / (len(calibration) + 1.0))
 
 
-class ReferenceSet:
-    """Sorted scores of inliers, and the p-value of a new score against them."""
-
-    def __init__(self, scores: Float64) -> None:
-        self._scores = np.sort(scores)
-        self._threshold, self._shape, self._scale = _pareto(self._scores)
-
-    def __len__(self) -> int:
-        return len(self._scores)
-
-    def p(self, score: Float64) -> tuple[Float64, NDArray[np.bool_]]:
-        """p (B,) and whether the tail fit was used."""
-        size = len(self._scores)
-        above = size - np.searchsorted(self._scores, score, side="left")
-        p = np.asarray((1.0 + above) / (size + 1.0), dtype=np.float64)
-        far = (above == 0) & (size >= SMALLEST_BIN)
-        if far.any():
-            beyond = (score[far] - self._threshold) / self._scale
-            tail = TAIL_SHARE * _survival(beyond, self._shape)
-            p[far] = np.clip(tail, 1e-9, 1.0 / (size + 1.0))
-        return p, far
-
-
 @dataclass(frozen=True)
 class Calibration:
     """Scores of one survey's unseen inliers, by magnitude kind."""
@@ -113,39 +70,14 @@ class Calibration:
         return [kind for kind, values in self.score.items() if len(values) >= SMALLEST_SET]
 
     @cached_property
-    def _sets(self) -> dict[tuple[str, int, int, int], ReferenceSet]:
-        sets: dict[tuple[str, int, int, int], ReferenceSet] = {}
-        for kind, score in self.score.items():
-            n, nearest = self.n_points[kind], self.nearest[kind]
-            groups = [("score", score, -1, np.arange(len(n)))]
-            groups.append(("input", self.s_input[kind], -1, np.arange(len(n))))
-            groups += [("score", score, label, np.flatnonzero(nearest == label))
-                       for label in np.unique(nearest).tolist()]  # fmt: skip
-            for name, values, label, rows in groups:
-                if label >= 0 and len(rows) < SMALLEST_BIN:
-                    continue
-                for b in range(len(EDGES) + 1):
-                    mine = rows[bin_members(n[rows], b)]
-                    sets[name, kind, b, label] = ReferenceSet(values[mine])
-        return sets
+    def score_sets(self) -> BinnedSets:
+        """Scores by number of points, and by class where a class has enough objects."""
+        return BinnedSets.of(self.score, self.n_points, self.nearest)
 
-    def find(self, name: str, kind: int, b: int, label: int = -1) -> ReferenceSet | None:
-        """The set of a bin (and class); of all classes where the class is too small."""
-        return self._sets.get((name, kind, b, label)) or self._sets.get((name, kind, b, -1))
-
-
-def bin_members(n_points: Int64, b: int) -> Int64:
-    """Rows of a bin; where these are too few, as many as are needed of the nearest in length."""
-    rows = np.flatnonzero(np.searchsorted(EDGES, n_points, side="right") == b)
-    if len(rows) >= SMALLEST_BIN:
-        return rows
-    ends = [5, *EDGES.tolist(), 2 * int(EDGES[-1])]
-    away = np.abs(np.log(np.maximum(n_points, 1)) - 0.5 * np.log(ends[b] * ends[b + 1]))
-    same = (n_points >= LONG) == (ends[b] >= LONG)
-    if same.sum() >= SMALLEST_SIDE:
-        away = np.where(same, away, np.inf)
-    closest = np.argsort(away, kind="stable")[:SMALLEST_BIN]
-    return np.asarray(closest[np.isfinite(away[closest])], dtype=np.int64)
+    @cached_property
+    def input_sets(self) -> BinnedSets:
+        """Distances between inputs by number of points."""
+        return BinnedSets.of(self.s_input, self.n_points)
 
 
 def p_values(
@@ -158,34 +90,28 @@ def p_values(
     nearest: Int32,
 ) -> PValues:
     """Calibrated p where the survey has a calibration of the kind, else provisional p."""
-    rows = len(score)
-    nan = np.full((4, rows), np.nan)
-    extrapolated, n_cal = np.zeros(rows, dtype=bool), np.zeros(rows, dtype=np.int32)
-    digests: list[str | None] = [None] * rows
-    bins = np.searchsorted(EDGES, n_points, side="right")
-    cells = np.stack([kind.astype(np.int64), bins], axis=1).reshape(-1, 2)
-    for k, b in np.unique(cells, axis=0).tolist():
-        mine = np.flatnonzero((kind == k) & (bins == b))
-        if calibration is None or k not in calibration.kinds:
-            reference = provisional.find("score", k, b) or provisional.find("score", 1 - k, b)
-            if reference is not None:
-                nan[3, mine], extrapolated[mine] = reference.p(score[mine])
-            continue
-        found = calibration.find("score", k, b)
-        assert found is not None
-        nan[0, mine], extrapolated[mine] = found.p(score[mine])
-        n_cal[mine] = len(found)
-        by_input = calibration.find("input", k, b)
-        assert by_input is not None
-        nan[2, mine], _ = by_input.p(s_input[mine])
-        for label in np.unique(nearest[mine]).tolist():
-            own = mine[nearest[mine] == label]
-            by_class = calibration.find("score", k, b, label)
-            if by_class is not None:
-                nan[1, own], _ = by_class.p(score[own])
-        for row in mine.tolist():
-            digests[row] = calibration.sha256
-    return PValues(nan[0], nan[1], nan[2], nan[3], extrapolated, n_cal, digests)
+    rows, kinds = len(score), calibration.kinds if calibration else []
+    p, p_class, p_input, p_provisional = np.full((4, rows), np.nan)
+    found = PValues(p, p_class, p_input, p_provisional, np.zeros(rows, dtype=bool),
+                    np.zeros(rows, dtype=np.int32), [None] * rows)  # fmt: skip
+    has_own = np.isin(kind, kinds)
+    foreign = np.flatnonzero(~has_own)
+    if foreign.size:
+        sets = provisional.score_sets
+        where = sets.of_bin(sets.nearest_kind(kind[foreign]), n_points[foreign])
+        found.p_provisional[foreign], found.extrapolated[foreign] = sets.p(where, score[foreign])
+    own = np.flatnonzero(has_own)
+    if calibration is None or own.size == 0:
+        return found
+    sets, k, n = calibration.score_sets, kind[own], n_points[own]
+    where = sets.of_bin(k, n)
+    found.p[own], found.extrapolated[own] = sets.p(where, score[own])
+    found.n_cal[own] = sets.size(where)
+    found.p_class[own], _ = sets.p(sets.of_class(k, n, nearest[own]), score[own])
+    inputs = calibration.input_sets
+    found.p_input[own], _ = inputs.p(inputs.of_bin(k, n), s_input[own])
+    digests = [calibration.sha256 if mine else None for mine in has_own.tolist()]
+    return replace(found, calibration_sha256=digests)
 
 
 def save_calibration(
@@ -239,29 +165,3 @@ def load_calibration(path: Path) -> Calibration:
         {k: v.astype(np.int64) for k, v in table["nearest"].items()},
         model,
     )
-
-
-def _pareto(ordered: Float64) -> tuple[float, float, float]:
-    """Threshold, shape and scale of a generalised Pareto tail by probability-weighted moments.
-
-    Hosking and Wallis 1987; the shape is kept below 0.5 so that the mean exists.
-    """
-    count = int(TAIL_SHARE * len(ordered))
-    if count < TAIL_COUNT:
-        return float(ordered[-1]) if len(ordered) else 0.0, 0.0, 1.0
-    threshold = float(ordered[-count - 1])
-    excess = ordered[-count:] - threshold
-    weight = 1.0 - (np.arange(1, count + 1) - 0.35) / count
-    first, second = excess.mean(), (weight * excess).mean()
-    if first <= 2 * second or first <= 0:
-        return threshold, 0.0, max(float(first), 1e-9)
-    shape = 2.0 - first / (first - 2 * second)
-    scale = 2.0 * first * second / (first - 2 * second)
-    return threshold, float(np.clip(shape, -0.5, 0.5)), max(float(scale), 1e-9)
-
-
-def _survival(x: Float64, shape: float) -> Float64:
-    x = np.maximum(x, 0.0)
-    if abs(shape) < 1e-6:
-        return np.asarray(np.exp(-x))
-    return np.asarray(np.maximum(1.0 + shape * x, 1e-12) ** (-1.0 / shape))

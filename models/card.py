@@ -11,7 +11,7 @@ Number of points, span, cadence, mean magnitude: they tell the survey, not the s
 
 ## Limits
 - Calibrated for the survey `simulated` alone. Elsewhere p is provisional until
-  `anomaly-worker model calibrate` has made a calibration from the stream itself.
+  `anomaly-worker model calibrate` has made a calibration from the stream itself or its archive.
 - Weak at 20 points; below 10 hardly better than chance, and withheld by default.
 - "Strange" can mean "rare class, few points": compare `p_class`.
 - Periods above 16 per day and below the span are not looked for.
@@ -48,11 +48,13 @@ def _parts(record: Mapping[str, Any]) -> str:
   properties of the whole curve. Trained for {steps} steps on {seen:,} curves
   without their labels; the anomaly curves of {left_out} were left out.
 - **Heads** on two views that are never concatenated, features measured on the curve and the
-  encoder's output: MCDSVDD and a classifier of the same body, {seeds} seeds each.
+  encoder's output: MCDSVDD and a classifier of the same body, {seeds} seeds each. The measured
+  features have heads of their own from 40 points on, where they know the period.
 - **Score**: mean over channels of the distance to the five nearest training objects in each
   latent, as it is and by direction, each channel centred and scaled by unseen inliers of the same
-  number of points. `s1`: MCDSVDD's own distance. `s_input`: distance to the ten nearest
-  training inputs.
+  number of points; a fifth of what `s_input` exceeds one deviation is added. With a period, a
+  quarter of the logarithm of a neighbourhood's own scale is taken off a distance. `s1`:
+  MCDSVDD's own distance. `s_input`: distance to the ten nearest training inputs.
 - **Classes**: {", ".join(record["classes"])}.
 """
 

@@ -1,7 +1,7 @@
 """The trained part behind the encoder: views in, one score with its reasons out."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from models.fusion import Fusion
-from models.heads import ViewHeads, ViewOutput
-from models.inputs import MEASURED, MEASURED_NAMES, PREDICTED, RawViews
-from models.mcdsvdd import HeadConfig
+from models.heads import ViewOutput, log_distance
+from models.inputs import MEASURED, MEASURED_NAMES, RawViews
+from models.stages import StagedHeads
 
 Float64 = NDArray[np.float64]
 Float32 = NDArray[np.float32]
@@ -19,7 +19,6 @@ Int32 = NDArray[np.int32]
 Int64 = NDArray[np.int64]
 
 REASONS = 3
-VIEWS = (MEASURED, PREDICTED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,46 +46,55 @@ class Detection:
 
 
 class Detector:
-    """Heads of every view and the fusion of their channels."""
+    """Heads of every view and the fusion of their channels.
+
+    `inputs`: location and scale of the logarithm of `s_input`, a fusion of one channel.
+    """
 
     def __init__(
-        self, classes: Sequence[str], config: Mapping[str, HeadConfig],
-        heads: Mapping[str, ViewHeads], fusion: Fusion,
+        self, classes: Sequence[str], heads: Mapping[str, StagedHeads], fusion: Fusion,
+        inputs: Fusion,
     ) -> None:  # fmt: skip
-        self.classes, self.config, self.heads, self.fusion = list(classes), config, heads, fusion
+        self.classes, self.heads = list(classes), heads
+        self._fusion, self._inputs = fusion, inputs
 
     def __call__(self, raw: RawViews) -> Detection:
         """Score N curves."""
-        outputs = {name: heads(raw.views[name]) for name, heads in self.heads.items()}
+        outputs = {name: heads(raw.views[name], raw.n_points) for name, heads in self.heads.items()}
         channels = np.concatenate([o.channels for o in outputs.values()], axis=1)
         measured = outputs[MEASURED]
         order = np.argsort(measured.distances, axis=1, kind="stable").astype(np.int32)
         top = np.argsort(-np.abs(measured.x), axis=1, kind="stable")[:, :REASONS].astype(np.int32)
         values = np.take_along_axis(raw.views[MEASURED], top, axis=1)
         return Detection(
-            score=self.fusion(channels, raw.n_points),
+            score=self._fusion(channels, raw.n_points) + self._excess(measured, raw.n_points),
             s1=measured.distances.min(axis=1, initial=np.inf),
-            s_input=self.heads[MEASURED].input_distance(measured.x),
+            s_input=measured.input_distance,
             nearest=order[:, 0],
             second=order[:, min(1, order.shape[1] - 1)],
             distances=measured.distances,
             top_inputs=top,
             top_values=np.nan_to_num(values),
-            top_typical=self.heads[MEASURED].scaling.median[top],
+            top_typical=np.take_along_axis(measured.typical, top, axis=1),
             top_z=np.take_along_axis(measured.x, top, axis=1).astype(np.float64),
             neighbours=measured.neighbours,
             neighbour_distances=measured.neighbour_distances,
             by_view=outputs,
         )
 
-    def fusion_of(self, view: str) -> Fusion:
-        """The fusion of one view's channels alone: what the other views add is measured so."""
+    def score_of(self, view: str, output: ViewOutput, n_points: Int64) -> Float64:
+        """The score (N,) by one view alone: what the other views add is measured so."""
         start = 0
         for name, heads in self.heads.items():
+            stop = start + len(heads.channel_weight)
             if name == view:
-                return self.fusion.of_columns(start, start + heads.channels)
-            start += heads.channels
-        raise KeyError(view)
+                break
+            start = stop
+        score = self._fusion.of_columns(start, stop)(output.channels, n_points)
+        return score + self._excess(output, n_points) if view == MEASURED else score
+
+    def _excess(self, measured: ViewOutput, n_points: Int64) -> Float64:
+        return self._inputs.excess(log_distance(measured.input_distance), n_points)
 
     @property
     def input_names(self) -> list[str]:
@@ -95,27 +103,23 @@ class Detector:
 
     def record(self) -> dict[str, Any]:
         """For config.json."""
-        return {
-            name: {**asdict(config), "seeds": len(self.heads[name].svdd)}
-            for name, config in self.config.items()
-        }
+        return {name: heads.record() for name, heads in self.heads.items()}
 
     def tensors(self) -> dict[str, Tensor]:
         """For the artefact."""
         found = {f"{name}.{key}": tensor for name, heads in self.heads.items()
                  for key, tensor in heads.tensors().items()}  # fmt: skip
-        return {**found, **self.fusion.tensors()}
+        return {**found, **self._fusion.tensors("fusion"), **self._inputs.tensors("inputs")}
 
     @classmethod
     def from_tensors(
         cls, classes: Sequence[str], record: Mapping[str, Any], tensors: Mapping[str, Tensor]
     ) -> "Detector":
         """From the artefact; WeightsError, KeyError or TypeError when something does not fit."""
-        configs, heads = {}, {}
+        heads = {}
         for name, found in record.items():
-            fields = {k: v for k, v in found.items() if k != "seeds"}
-            configs[name] = HeadConfig(**{**fields, "widths": tuple(fields["widths"])})
             mine = {k.removeprefix(f"{name}."): v for k, v in tensors.items()
                     if k.startswith(f"{name}.")}  # fmt: skip
-            heads[name] = ViewHeads.from_tensors(configs[name], int(found["seeds"]), mine)
-        return cls(classes, configs, heads, Fusion.from_tensors(tensors))
+            heads[name] = StagedHeads.from_tensors(found, mine)
+        fusion, inputs = (Fusion.from_tensors(tensors, name) for name in ("fusion", "inputs"))
+        return cls(classes, heads, fusion, inputs)

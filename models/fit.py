@@ -3,7 +3,7 @@
 import json
 import logging
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,8 @@ from models.calibration import SMALLEST_SET, save_calibration
 from models.card import CARD, card_text
 from models.data import CurveSet, concatenate, part_of, random_pieces
 from models.engine import Embedder
+from models.features import SHORTEST
+from models.grown import NOT_A_CLASS
 from models.inputs import views_of
 from models.recipe import (
     PIECE_POINTS,
@@ -39,22 +41,24 @@ Int64 = NDArray[np.int64]
 SMALLEST_CLASS = 30
 """Objects without which a class gets no centre (specification: mcdsvdd, section 11.3)."""
 
-NOT_A_CLASS = frozenset({"", "VAR", "NONVAR"})
-"""Labels that name no kind of object."""
+
+FEW_REAL = ("AGN", "DSCT", "ROT")
+"""Kinds that are seen for years and of which the labelled surveys have few curves."""
 
 
 @dataclass(frozen=True, slots=True)
 class FitPlan:
     """Identity and size of the artefact.
 
-    `simulated`: training curves of the own simulator. `largest_class`: training curves per
-    class at most, drawn evenly over surveys.
+    `simulated`: training curves of the own simulator by a night's shares, and 0.15 times as many
+    with a period block of the kinds that have few real ones. `largest_class`: training curves
+    per class at most, drawn evenly over surveys.
     """
 
     name: str
     version: str
     seed: int = 0
-    simulated: int = 3500
+    simulated: int = 7000
     calibration: int = 10_000
     largest_class: int = 1500
     recipe: Recipe = field(default_factory=Recipe)
@@ -68,7 +72,7 @@ def fit_artifact(encoder: Path, curves: CurveSet, plan: FitPlan, out: Path) -> d
     check fails.
     """
     embedder = Embedder(load_encoder(encoder))
-    known = concatenate([curves, simulate_curves(plan.seed + 1000, plan.simulated)])
+    known = concatenate([curves, *_simulated(plan)])
     classes = usable_classes(known)
     parts = _parts(known, classes, plan)
     fit, val = (_labelled(embedder, parts[n], classes, plan) for n in ("fit", "val"))
@@ -100,6 +104,12 @@ def fit_artifact(encoder: Path, curves: CurveSet, plan: FitPlan, out: Path) -> d
     write_sums(out)
     calibrate_simulated(out, plan)
     return record
+
+
+def _simulated(plan: FitPlan) -> Iterator[CurveSet]:
+    yield simulate_curves(plan.seed + 1000, plan.simulated)
+    long = int(0.15 * plan.simulated)
+    yield simulate_curves(plan.seed + 1001, long, FEW_REAL, min_points=SHORTEST)
 
 
 def calibrate_simulated(directory: Path, plan: FitPlan) -> None:

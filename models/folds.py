@@ -7,9 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.data import CurveSet
-from models.inputs import MEASURED, RawViews, Scaling
+from models.inputs import MEASURED, RawViews
 from models.protocols import FIELD, LEAVE_ONE_OUT, STREAM, TRANSIENTS, Protocol, ProtocolError
 from models.recipe import LabelledViews, draw_weights, labelled
+from models.scaling import Scaling
 
 Float32 = NDArray[np.float32]
 Int64 = NDArray[np.int64]

@@ -14,8 +14,18 @@ from numpy.typing import NDArray
 Float64 = NDArray[np.float64]
 Int64 = NDArray[np.int64]
 
-NODES = np.log(np.array([5.0, 10.0, 20.0, 40.0, 60.0, 100.0, 200.0]))
-"""Logarithms of the lengths at which location and scale are known; linear between."""
+NODES = np.log(np.array([5.0, 10.0, 20.0, 39.0, 40.0, 60.0, 100.0, 200.0]))
+"""Logarithms of the lengths at which location and scale are known; linear between.
+
+39 and 40 keep apart what is scored without and with a period.
+"""
+
+INPUT_SHARE, INPUT_FROM = 0.2, 1.0
+"""How much the distance between inputs adds to the score, and beyond how many deviations.
+
+What lies far outside of all inputs can be ordinary to a latent; what lies among them tells less
+than the latents do.
+"""
 
 SMALLEST_NODE = 50
 """Inliers around a node without which it takes the values of all."""
@@ -49,6 +59,10 @@ class Fusion:
         z = (channels - _between(place, self.median)) / _between(place, self.spread)
         return np.asarray((z * _between(place, self.weight)).sum(axis=1))
 
+    def excess(self, channel: Float64, n_points: Int64) -> Float64:
+        """What a single channel (B,) adds to the score where it is large."""
+        return INPUT_SHARE * np.maximum(self(channel[:, None], n_points) - INPUT_FROM, 0.0)
+
     def of_columns(self, start: int, stop: int) -> "Fusion":
         """The fusion of these channels alone."""
         weight = self.weight[:, start:stop]
@@ -58,24 +72,23 @@ class Fusion:
             weight / weight.sum(axis=1, keepdims=True),
         )
 
-    def tensors(self) -> dict[str, torch.Tensor]:
+    def tensors(self, prefix: str) -> dict[str, torch.Tensor]:
         """For the artefact."""
         return {
-            f"fusion.{name}": torch.from_numpy(np.array(getattr(self, name)))
+            f"{prefix}.{name}": torch.from_numpy(np.array(getattr(self, name)))
             for name in ("median", "spread", "weight")
         }
 
     @classmethod
-    def from_tensors(cls, tensors: Mapping[str, torch.Tensor]) -> "Fusion":
+    def from_tensors(cls, tensors: Mapping[str, torch.Tensor], prefix: str) -> "Fusion":
         """From the artefact."""
-        return cls(*(tensors[f"fusion.{name}"].double().numpy()
+        return cls(*(tensors[f"{prefix}.{name}"].double().numpy()
                      for name in ("median", "spread", "weight")))  # fmt: skip
 
 
-def channel_weights(shares: Sequence[tuple[Float64, int]]) -> Float64:
-    """Weights (nodes, C) of groups of channels: share per node, number of channels in it."""
-    columns = [np.repeat(share[:, None] / count, count, axis=1) for share, count in shares]
-    weight = np.concatenate(columns, axis=1)
+def channel_weights(shares: Sequence[tuple[Float64, Float64]]) -> Float64:
+    """Weights (nodes, C) of groups of channels: share per node, weights within the group."""
+    weight = np.concatenate([share[:, None] * within for share, within in shares], axis=1)
     return np.asarray(weight / weight.sum(axis=1, keepdims=True))
 
 

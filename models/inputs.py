@@ -9,7 +9,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from models.data import CurveSet
@@ -18,51 +17,12 @@ from models.features import PERIOD_NAMES, SIDE_NAMES, period_features, side_feat
 from models.memo import PeriodMemo
 
 Float64 = NDArray[np.float64]
-Float32 = NDArray[np.float32]
 Int64 = NDArray[np.int64]
 
 MEASURED, PREDICTED, RIVAL = "measured", "predicted", "rival"
 """Names of views; the rival's is another encoder's embedding and only ever compared with."""
 
 MEASURED_NAMES = (*SIDE_NAMES, *PERIOD_NAMES)
-
-CLIP = 5.0
-"""Inputs are clipped to this many robust standard deviations."""
-
-
-@dataclass(frozen=True, slots=True)
-class Scaling:
-    """Medians and robust standard deviations of the training inliers (D,), frozen."""
-
-    median: Float64
-    spread: Float64
-
-    @classmethod
-    def of(cls, raw: Float64) -> "Scaling":
-        """From raw inputs (N, D); NaN stands for missing, also for an input that no row has."""
-        known = np.where(np.isnan(raw).all(axis=0), 0.0, raw)
-        median = np.nanmedian(known, axis=0)
-        spread = 1.4826 * np.nanmedian(np.abs(known - median), axis=0)
-        return cls(median, np.where(spread > 1e-9, spread, 1.0))
-
-    def apply(self, raw: Float64) -> Float32:
-        """Standardised inputs (N, D), clipped, missing = 0 (the median)."""
-        scaled = np.clip((raw - self.median) / self.spread, -CLIP, CLIP)
-        return np.nan_to_num(scaled, nan=0.0).astype(np.float32)
-
-    def tensors(self) -> dict[str, torch.Tensor]:
-        """For the artefact."""
-        return {
-            "scaling.median": torch.from_numpy(self.median.copy()),
-            "scaling.spread": torch.from_numpy(self.spread.copy()),
-        }
-
-    @classmethod
-    def from_tensors(cls, tensors: Mapping[str, torch.Tensor]) -> "Scaling":
-        """From the artefact."""
-        return cls(
-            tensors["scaling.median"].double().numpy(), tensors["scaling.spread"].double().numpy()
-        )
 
 
 @dataclass(frozen=True, slots=True)

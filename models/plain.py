@@ -13,7 +13,6 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from models.artifact import HEADS_FILE, ArtifactError, verify, write_sums
-from models.inputs import Scaling
 from models.mcdsvdd import (
     PARITY,
     Body,
@@ -23,6 +22,7 @@ from models.mcdsvdd import (
     fit_mcdsvdd,
     squared_distances,
 )
+from models.scaling import Scaling
 from models.weights import fill, read_record, read_tensors
 
 Float64 = NDArray[np.float64]

@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 from models.data import CurveSet, random_pieces
 from models.detector import Detector
 from models.engine import Embedder
+from models.features import SHORTEST
 from models.fusion import NODES, Fusion, channel_weights
-from models.heads import ViewHeads
-from models.inputs import MEASURED, PREDICTED, RIVAL, RawViews, Scaling, views_of
+from models.heads import ViewHeads, log_distance
+from models.inputs import MEASURED, PREDICTED, RIVAL, RawViews, views_of
 from models.mcdsvdd import (
     Body,
     HeadConfig,
@@ -26,6 +27,8 @@ from models.mcdsvdd import (
     fit_classifier,
     fit_mcdsvdd,
 )
+from models.scaling import AnyScaling, BlendedScaling, Scaling
+from models.stages import StagedHeads, stage_of
 
 Float64 = NDArray[np.float64]
 Int64 = NDArray[np.int64]
@@ -36,6 +39,25 @@ CAP = 20.0
 
 REFERENCE_ROWS = 1800
 """Training objects that neighbours are looked for among, over all classes."""
+
+SMALLEST_CLASS = 30
+"""Training rows of a class; where a stage has fewer, those of all lengths train it."""
+
+
+@dataclass(frozen=True, slots=True)
+class ViewPlan:
+    """How the heads of a view are trained; see StagedHeads. `density`: of each stage."""
+
+    scaling: type[AnyScaling]
+    edges: tuple[int, ...]
+    density: tuple[float, ...]
+    inputs: bool
+
+
+MEASURED_PLAN = ViewPlan(BlendedScaling, (SHORTEST,), (0.0, 0.25), inputs=True)
+"""Features know the period from 40 points on; only there do loose classes need their own scale."""
+
+ENCODER_PLAN = ViewPlan(Scaling, (), (0.0,), inputs=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +71,8 @@ class Recipe:
     pieces: int = 2
     widths: tuple[int, ...] = (128, 64)
     latent: int = 16
-    plan: TrainPlan = field(default_factory=lambda: TrainPlan(draws=8192))
-    predicted_share: tuple[float, ...] = (0.5, 0.5, 0.55, 0.5, 0.45, 0.35, 0.2)
+    plan: TrainPlan = field(default_factory=lambda: TrainPlan(draws=8192, epochs=80, patience=15))
+    predicted_share: tuple[float, ...] = (0.5, 0.5, 0.5, 0.5, 0.5, 0.4, 0.2, 0.2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,17 +101,18 @@ def fit_detector(
     fit: LabelledViews, val: LabelledViews, classes: Sequence[str], recipe: Recipe, seed: int
 ) -> Detector:
     """Train heads on `fit`, stop and fuse by `val`; the same seed gives the same detector."""
-    configs, heads, shares = {}, {}, []
-    for name, raw in fit.raw.views.items():
-        if name == RIVAL:
-            continue
-        config = HeadConfig(raw.shape[1], recipe.widths, recipe.latent)
-        configs[name] = config
-        heads[name] = _fit_view(name, fit, val, config, recipe, seed)
-        shares.append((_share(name, fit.raw.views, recipe), heads[name].channels))
-    channels = [found(val.raw.views[name]).channels for name, found in heads.items()]
-    fusion = Fusion.of(np.concatenate(channels, axis=1), val.raw.n_points, channel_weights(shares))
-    return Detector(classes, configs, heads, fusion)
+    heads = {name: _fit_view(name, fit, val, recipe, seed) for name in fit.raw.views
+             if name != RIVAL}  # fmt: skip
+    shares = [(_share(name, fit.raw.views, recipe), found.channel_weight)
+              for name, found in heads.items()]  # fmt: skip
+    n = val.raw.n_points
+    outputs = {name: found(val.raw.views[name], n) for name, found in heads.items()}
+    channels = np.concatenate([found.channels for found in outputs.values()], axis=1)
+    away = log_distance(outputs[MEASURED].input_distance)[:, None]
+    return Detector(
+        classes, heads, Fusion.of(channels, n, channel_weights(shares)),
+        Fusion.of(away, n, np.ones((len(NODES), 1))),
+    )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,23 +120,22 @@ class Alone:
     """Heads and fusion of one view."""
 
     view: str
-    heads: ViewHeads
+    heads: StagedHeads
     fusion: Fusion
 
     def __call__(self, raw: RawViews) -> tuple[Float64, Float64]:
         """MCDSVDD's distance s1 and the fused score, each (N,)."""
-        found = self.heads(raw.views[self.view])
+        found = self.heads(raw.views[self.view], raw.n_points)
         return found.distances.min(axis=1), self.fusion(found.channels, raw.n_points)
 
 
 def fit_alone(
     view: str, fit: LabelledViews, val: LabelledViews, recipe: Recipe, seed: int
 ) -> Alone:
-    """Heads on one view by itself: what an encoder or the features are worth alone."""
-    config = HeadConfig(fit.raw.views[view].shape[1], recipe.widths, recipe.latent)
-    heads = _fit_view(view, fit, val, config, recipe, seed)
-    channels = heads(val.raw.views[view]).channels
-    weight = channel_weights([(np.ones(len(NODES)), heads.channels)])
+    """Heads on one view by itself: what an encoder is worth alone."""
+    heads = _fit_view(view, fit, val, recipe, seed)
+    channels = heads(val.raw.views[view], val.raw.n_points).channels
+    weight = channel_weights([(np.ones(len(NODES)), heads.channel_weight)])
     return Alone(view, heads, Fusion.of(channels, val.raw.n_points, weight))
 
 
@@ -125,9 +147,33 @@ def _share(name: str, views: Mapping[str, Float64], recipe: Recipe) -> Float64:
 
 
 def _fit_view(
-    name: str, fit: LabelledViews, val: LabelledViews, config: HeadConfig, recipe: Recipe, seed: int
-) -> ViewHeads:
-    scaling = Scaling.of(fit.raw.views[name])
+    name: str, fit: LabelledViews, val: LabelledViews, recipe: Recipe, seed: int
+) -> StagedHeads:
+    plan = MEASURED_PLAN if name == MEASURED else ENCODER_PLAN
+    config = HeadConfig(fit.raw.views[name].shape[1], recipe.widths, recipe.latent)
+    stages = []
+    for stage, density in enumerate(plan.density):
+        parts = [_of_stage(part, fit, plan.edges, stage) for part in (fit, val)]
+        scaling = plan.scaling.of(parts[0].raw.views[name])
+        stages.append(_fit_stage(name, parts, scaling, density, config, recipe, seed))
+    return StagedHeads(config, plan.edges, stages, plan.inputs)
+
+
+def _of_stage(
+    part: LabelledViews, fit: LabelledViews, edges: Sequence[int], stage: int
+) -> LabelledViews:
+    """Rows of this length; of a class with few such training rows all that there are."""
+    fit_inside, inside = (stage_of(edges, p.raw.n_points) == stage for p in (fit, part))
+    count = np.bincount(fit.y[fit_inside & (fit.weight > 0)], minlength=int(fit.y.max()) + 1)
+    rows = np.flatnonzero(inside | (count < SMALLEST_CLASS)[part.y])
+    return LabelledViews(part.raw.take(rows), part.y[rows], part.weight[rows])
+
+
+def _fit_stage(
+    name: str, parts: Sequence[LabelledViews], scaling: AnyScaling, density: float,
+    config: HeadConfig, recipe: Recipe, seed: int,
+) -> ViewHeads:  # fmt: skip
+    fit, val = parts
     x, x_val = (torch.from_numpy(scaling.apply(part.raw.views[name])) for part in (fit, val))
     rows = TrainingRows(x, torch.from_numpy(fit.y), fit.weight, x_val, torch.from_numpy(val.y))
     chosen = reference_rows(np.random.default_rng(seed), fit)
@@ -141,7 +187,7 @@ def _fit_view(
         svdd.append(body)
         classifiers.append(fit_classifier(rows, config, plan)[0])
     assert centres is not None
-    return ViewHeads(scaling, svdd, classifiers, centres, rows.x[chosen], rows.y[chosen])
+    return ViewHeads(scaling, svdd, classifiers, centres, rows.x[chosen], rows.y[chosen], density)
 
 
 def reference_rows(rng: np.random.Generator, fit: LabelledViews) -> Int64:

@@ -106,7 +106,10 @@ class Scorer:
         # Long enough for the period block.
         jd = np.linspace(2460000.0, 2460049.0, 50)
         mag, err = 18.0 + 0.1 * np.sin(jd), np.full(50, 0.1)
-        self.score(np.array([0, 50]), jd, mag, err, np.array([1], dtype=np.uint8))
+        kind, n_points = np.array([1], dtype=np.uint8), np.array([50])
+        found = self.score(np.array([0, 50]), jd, mag, err, kind)
+        for survey in (*self.calibrations, ""):
+            self.p_values(survey, kind, n_points, found)
 
     def share_memo(self, shelf: Shelf) -> None:
         """Keep period blocks where other workers and the next start find them."""

@@ -1,21 +1,23 @@
 """Do p-values keep their promise? Shares flagged, agreement and leaks, on inliers no head saw.
 
 Curves are scored as they grow: each at its first points, once in every bin of lengths, at fixed
-lengths and whole. 1,000 random objects calibrate, the others are judged.
+lengths and whole. Whole curves are another population than growing ones of the same length: these
+include objects that will be seen more often. 1,000 random objects calibrate, the others are judged.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import ks_2samp
 
-from models.calibration import EDGES, SMALLEST_SET, Calibration, p_values
-from models.data import SMALLEST_CURVE, CurveSet, concatenate, cut_rows, part_of
+from models.bins import EDGES, bin_of
+from models.calibration import SMALLEST_SET, Calibration, p_values
+from models.data import SMALLEST_CURVE, CurveSet
 from models.drift import SMALL_P, spearman
-from models.fit import NOT_A_CLASS
+from models.grown import as_they_grow
 from models.protocols import first_points
 from models.scorer import Scorer
 
@@ -61,15 +63,6 @@ class Sample:
     whole: Scored
 
 
-def unseen(curves: CurveSet, classes: Sequence[str]) -> CurveSet:
-    """One curve per object that trained no head: of the part `cal`, or of no trained class."""
-    trained = np.isin(curves.group, classes) & ~np.isin(curves.group, sorted(NOT_A_CLASS))
-    cal = np.array([part_of(name) == "cal" for name in curves.object_id.tolist()])
-    rows = np.flatnonzero(~trained | cal)
-    _, first = np.unique(curves.object_id[rows], return_index=True)
-    return curves.take(rows[np.sort(first)])
-
-
 def large_surveys(curves: CurveSet) -> list[str]:
     """Surveys with enough objects to calibrate and to judge."""
     names, counts = np.unique(curves.survey, return_counts=True)
@@ -82,25 +75,10 @@ def sample(
     """Score a survey's curves."""
     mine = curves.take(np.flatnonzero(curves.survey == survey))
     n = np.diff(mine.offsets)
-    grown = concatenate(list(_grown(np.random.default_rng(seed), mine)))
+    grown = as_they_grow(np.random.default_rng(seed), mine)
     fixed = {k: first_points(mine.take(np.flatnonzero(n >= k)), k) for k in lengths}
     return Sample(survey, scored(scorer, grown), {k: scored(scorer, c) for k, c in fixed.items()},
                   scored(scorer, mine))  # fmt: skip
-
-
-def _grown(rng: np.random.Generator, curves: CurveSet) -> Iterator[CurveSet]:
-    """The first points of each curve, their number log-uniform within each bin."""
-    n = np.diff(curves.offsets)
-    for low, high in zip((SMALLEST_CURVE, *EDGES), (*EDGES, n.max() + 1), strict=True):
-        rows = np.flatnonzero(n >= low)
-        end = np.minimum(high, n[rows] + 1)
-        length = np.exp(rng.uniform(np.log(low), np.log(end))).astype(np.int64)
-        part = curves.take(rows)
-        index, offsets = cut_rows(
-            part.offsets, np.zeros_like(length), np.clip(length, low, end - 1)
-        )
-        yield replace(part, offsets=offsets, time=part.time[index], mag=part.mag[index],
-                      err=part.err[index])  # fmt: skip
 
 
 def scored(scorer: Scorer, curves: CurveSet) -> Scored:
@@ -141,14 +119,22 @@ class Split:
         return found.p
 
 
-def splits(found: Sample, count: int = SPLITS, *, one_alert: bool = False) -> Iterator[Split]:
-    """Random choices of the objects that calibrate, in every bin or, as a stream does, in one."""
+GROWN, ONE_ALERT, WHOLE = "every bin", "one alert", "whole curves"
+"""What calibrates: see `splits`."""
+
+
+def splits(found: Sample, kind: str = GROWN, count: int = SPLITS) -> Iterator[Split]:
+    """Random choices of the objects that calibrate.
+
+    By one score in every bin, by one score in all, as a stream does, or as they are at the end.
+    """
     objects = np.unique(found.whole.object_id)
+    part = found.whole if kind == WHOLE else found.grown
     for seed in range(count):
         rng = np.random.default_rng(seed)
         chosen = rng.permutation(objects)[:SMALLEST_SET]
-        inside = found.grown.take(np.isin(found.grown.object_id, chosen))
-        if one_alert:
+        inside = part.take(np.isin(part.object_id, chosen))
+        if kind == ONE_ALERT:
             inside = one_each(inside, seed)
         yield Split(calibration_of(inside, found.survey), inside, chosen)
 
@@ -178,8 +164,7 @@ def agreement(found: Sample, each: Sequence[Split]) -> list[tuple[str, int, floa
         mine, theirs = split.p(split.inside), split.p(outside)
         single = [split.p(one_each(part)) for part in (split.inside, outside)]
         rows.setdefault("all lengths", []).append((len(single[1]), ks_2samp(*single).pvalue))
-        bins = [np.searchsorted(EDGES, part.n_points, side="right")
-                for part in (split.inside, outside)]  # fmt: skip
+        bins = [bin_of(part.n_points) for part in (split.inside, outside)]
         for b, name in enumerate(bin_names()):
             inside, judged = mine[bins[0] == b], theirs[bins[1] == b]
             if min(len(inside), len(judged)) >= SMALLEST_BIN:
@@ -192,10 +177,18 @@ def agreement(found: Sample, each: Sequence[Split]) -> list[tuple[str, int, floa
     ]  # fmt: skip
 
 
-def leaks(found: Sample, each: Sequence[Split]) -> list[tuple[str, str, int, Float64]]:
-    """Class, `whole` or `grown`, curves, Spearman correlation of p with each of PATTERNS."""
+def leaks(
+    found: Sample, grown: Sequence[Split], whole: Sequence[Split]
+) -> list[tuple[str, str, int, Float64]]:
+    """Class, `whole` or `grown`, curves, Spearman correlation of p with each of PATTERNS.
+
+    Each is judged by calibrations of its like.
+    """
     result = []
-    for name, part in (("whole", found.whole), ("grown", one_each(found.grown))):
+    for name, part, each in (
+        ("whole", found.whole, whole),
+        ("grown", one_each(found.grown), grown),
+    ):
         p = mean_p(part, each)
         for group in np.unique(part.group).tolist():
             mine = (part.group == group) & np.isfinite(p)
@@ -225,5 +218,5 @@ def mean_p(part: Scored, each: Sequence[Split]) -> Float64:
 def bin_names() -> list[str]:
     """Names of the bins of lengths."""
     ends = [SMALLEST_CURVE, *EDGES.tolist()]
-    inner = [f"{low}-{high - 1}" for low, high in pairwise(ends)]
+    inner = [str(low) if high == low + 1 else f"{low}-{high - 1}" for low, high in pairwise(ends)]
     return [*inner, f"{ends[-1]} and more"]

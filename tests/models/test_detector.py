@@ -8,14 +8,15 @@ import torch
 
 from models.detector import Detector
 from models.fusion import NODES, Fusion, channel_weights
-from models.inputs import MEASURED, RawViews, Scaling, views_of
+from models.heads import ViewHeads
+from models.inputs import MEASURED, RawViews, views_of
 from models.mcdsvdd import TrainPlan
 from models.neighbours import References
 from models.recipe import Recipe, draw_weights, fit_detector, labelled, training_views
 from models.sanity import FitError, check_detector
 from models.simulate import simulate_curves
 
-CLASSES = ("LPV", "RRL", "SN")
+CLASSES = ("ECL", "LPV", "RRL", "SN")
 RECIPE = Recipe(seeds=1, pieces=1, plan=TrainPlan(draws=2048, epochs=12, autoencoder_epochs=4))
 
 
@@ -52,6 +53,55 @@ def test_a_row_equals_itself_alone(detector, views):
         assert alone.nearest[0] == together.nearest[row]
 
 
+def test_a_curve_is_scored_by_the_heads_of_its_length(detector, views):
+    tensors = detector.tensors()
+    changed = {name: 1.5 * tensor if name.startswith(f"{MEASURED}.1.body") else tensor
+               for name, tensor in tensors.items()}  # fmt: skip
+    other = Detector.from_tensors(CLASSES, detector.record(), changed)
+    long = views.n_points >= 40
+    assert 5 < long.sum() < 55
+    same = np.isclose(other(views).s1, detector(views).s1, rtol=1e-6)
+    np.testing.assert_array_equal(same, ~long)
+
+
+def test_a_class_without_long_curves_trains_with_its_short_ones(parts):
+    def without(rows):
+        long = (rows.y == 0) & (rows.raw.n_points >= 40)
+        return replace(rows, weight=np.where(long, 0.0, rows.weight))
+
+    fit, val = (without(part[1]) for part in parts)
+    found = fit_detector(fit, val, CLASSES, RECIPE, 0)
+    assert found.heads[MEASURED].stages[1].centres.shape[0] == len(CLASSES)
+    assert np.isfinite(found(val.raw).distances).all()
+
+
+def test_what_lies_far_outside_of_all_inputs_adds_to_the_score():
+    rng = np.random.default_rng(6)
+    inputs, n = rng.normal(size=(500, 1)), np.full(500, 50)
+    fusion = Fusion.of(inputs, n, np.ones((len(NODES), 1)))
+    added = fusion.excess(np.array([-9.0, 0.0, 4.0, 5.0]), np.full(4, 50))
+    assert added[:2].tolist() == [0.0, 0.0]
+    assert added[3] - added[2] == pytest.approx(0.2 / fusion.spread[0, 0])
+
+
+def test_density_takes_a_loose_neighbourhood_as_its_own_scale(detector):
+    heads = detector.heads[MEASURED].stages[1]
+    tensors = heads.tensors()
+    config = detector.heads[MEASURED].config
+    plain, relative = (
+        ViewHeads.from_tensors(config, RECIPE.seeds,
+                               {**tensors, "density": torch.tensor(d, dtype=torch.float64)})
+        for d in (0.0, 1.0)
+    )  # fmt: skip
+    raw = np.random.default_rng(1).normal(size=(200, config.inputs))
+    near, far = (found(raw, inputs=False).channels for found in (plain, relative))
+    # Of references themselves the ratio to their neighbourhood is about one.
+    own = relative(heads.scaling.median + 0 * raw, inputs=False).channels
+    assert near.shape == far.shape
+    assert (near != far).all()
+    assert np.abs(own).max() < 2.5
+
+
 def test_an_empty_batch_has_no_rows(detector, views):
     found = detector(views.take(np.array([], dtype=np.int64)))
     assert found.score.shape == (0,)
@@ -81,7 +131,7 @@ def test_nothing_of_the_survey_enters_the_score(detector, parts):
 
 
 def test_missing_and_constant_inputs_have_a_finite_score(detector):
-    inputs = detector.config[MEASURED].inputs
+    inputs = detector.heads[MEASURED].config.inputs
     raw = np.stack([np.zeros(inputs), np.full(inputs, np.nan)])
     assert np.isfinite(detector(RawViews({MEASURED: raw}, np.array([1, 5]))).score).all()
 
@@ -102,8 +152,8 @@ def test_sanity_checks_pass_and_fail(detector, parts):
 
 
 def test_two_classes_in_one_place_fail_the_fit(detector, parts):
-    name = f"{MEASURED}.centres"
-    tensors = {**detector.tensors(), name: detector.heads[MEASURED].centres.clone()}
+    name = f"{MEASURED}.1.centres"
+    tensors = {**detector.tensors(), name: detector.heads[MEASURED].stages[1].centres.clone()}
     tensors[name][1] = tensors[name][0] + 0.01
     with pytest.raises(FitError, match="smallest_gap"):
         check_detector(Detector.from_tensors(CLASSES, detector.record(), tensors), parts[1][1])
@@ -133,18 +183,11 @@ def test_equal_references_are_all_found():
     assert len(set(index[0].tolist())) == 20
 
 
-def test_scaling_ignores_missing_values():
-    raw = np.array([[1.0, np.nan], [2.0, np.nan], [3.0, np.nan]])
-    scaling = Scaling.of(raw)
-    np.testing.assert_array_equal(scaling.apply(raw)[:, 1], 0.0)
-    assert scaling.apply(np.array([[1e9, 0.0]]))[0, 0] == 5.0
-
-
 def test_fusion_makes_inliers_alike_at_every_length():
     rng = np.random.default_rng(5)
     n = np.exp(rng.uniform(np.log(5), np.log(300), 6000)).astype(np.int64)
     channels = rng.normal(size=(6000, 2)) * (1 + 5 / n[:, None]) - np.log(n)[:, None]
-    weight = channel_weights([(np.ones(len(NODES)), 1), (np.ones(len(NODES)), 1)])
+    weight = channel_weights([(np.ones(len(NODES)), np.ones(1))] * 2)
     score = Fusion.of(channels, n, weight)(channels, n)
     short, long = score[n < 12], score[n > 150]
     assert abs(np.median(short) - np.median(long)) < 0.3

@@ -7,17 +7,18 @@ import pytest
 
 from models import default_artifact
 from models.data import load_curves
+from models.grown import unseen
 from models.protocols import first_points
 from models.scorer import Scorer
 from models.validity import (
     PATTERNS,
+    WHOLE,
     agreement,
     flagged,
     large_surveys,
     leaks,
     sample,
     splits,
-    unseen,
 )
 from worker.commands.model.validity import report
 
@@ -61,7 +62,7 @@ def test_inliers_are_flagged_at_the_nominal_rate_at_every_length(young):
 @needs_curves
 def test_p_of_unseen_inliers_agrees_with_the_calibration_set(young):
     found = agreement(young, list(splits(young)))
-    assert [name for name, *_ in found] == ["all lengths", "5-9", "10-13", "14-19", "20-39"]
+    assert [name for name, *_ in found] == ["all lengths", *map(str, range(5, 40))]
     for name, count, p, passed in found:
         assert count >= 200, name
         assert p >= 0.01, name
@@ -70,7 +71,7 @@ def test_p_of_unseen_inliers_agrees_with_the_calibration_set(young):
 
 @needs_curves
 def test_p_does_not_follow_how_an_object_was_observed(young):
-    found = leaks(young, list(splits(young)))
+    found = leaks(young, list(splits(young)), list(splits(young, WHOLE)))
     assert {group for group, *_ in found} >= {"ECL", "LPV", "RRL"}
     for group, _, count, values in found:
         for (name, limit), value in zip(LIMITS.items(), values, strict=True):
@@ -83,5 +84,5 @@ def test_p_does_not_follow_how_an_object_was_observed(young):
 @needs_curves
 def test_the_report_has_every_table(young):
     text = report([young])
-    for word in ("10 points", "whole", "5-9", "RRL", *PATTERNS):
+    for word in ("10 points", "whole", "35 bins", "RRL", *PATTERNS):
         assert word in text

@@ -27,8 +27,9 @@ def validity(files: tuple[Path, ...], directory: Path | None, surveys: tuple[str
     """
     from models import default_artifact
     from models.data import load_curves
+    from models.grown import unseen
     from models.scorer import Scorer
-    from models.validity import large_surveys, sample, unseen
+    from models.validity import large_surveys, sample
 
     with as_config_errors():
         scorer = Scorer.load(directory or default_artifact(), "cpu")
@@ -42,23 +43,22 @@ def validity(files: tuple[Path, ...], directory: Path | None, surveys: tuple[str
 
 def report(found: Sequence["Sample"]) -> str:
     """Three tables; a stream calibrates with one alert of an object (`model calibrate`)."""
-    from models.validity import PATTERNS, agreement, flagged, leaks, splits
+    from models.validity import GROWN, ONE_ALERT, PATTERNS, WHOLE, agreement, flagged, leaks, splits
 
     shares, tests, correlations = [], [], []
     for each in found:
-        grown = list(splits(each))
-        alerts = list(splits(each, one_alert=True))
-        for name, chosen in (("every bin", grown), ("one alert", alerts)):
-            cells = flagged(each, chosen)
+        chosen = {kind: list(splits(each, kind)) for kind in (GROWN, ONE_ALERT, WHOLE)}
+        for name, calibrations in chosen.items():
+            cells = flagged(each, calibrations)
             row = [
                 f"{100 * mean:.2f} +- {100 * scatter:.2f}" for mean, scatter, _ in cells.values()
             ]
             shares.append([each.survey, name, *row])
         shares.append(["", "curves", *(f"{count:,}" for *_, count in cells.values())])
-        tests += [[each.survey, name, f"{count:,}", f"{p:.2f}", f"{100 * passed:.0f} %"]
-                  for name, count, p, passed in agreement(each, grown)]  # fmt: skip
+        tests += agreement_rows(each.survey, agreement(each, chosen[GROWN]))
         correlations += [[each.survey, group, name, f"{count:,}", *(f"{v:+.2f}" for v in values)]
-                         for group, name, count, values in leaks(each, grown)]  # fmt: skip
+                         for group, name, count, values in
+                         leaks(each, chosen[GROWN], chosen[WHOLE])]  # fmt: skip
     lengths = [name if name in {"whole", "grown"} else f"{name} points" for name in cells]
     return "\n\n".join([
         "Flagged at a nominal 1 %, in %, by length",
@@ -68,6 +68,17 @@ def report(found: Sequence["Sample"]) -> str:
         "Spearman correlation of p, class by class",
         table(["survey", "class", "curves", "number", *PATTERNS], correlations),
     ])  # fmt: skip
+
+
+def agreement_rows(survey: str, found: Sequence[tuple[str, int, float, float]]) -> list[list[str]]:
+    """All lengths, and the bins together with the one that agrees least."""
+    (_, judged, p, passed), *bins = found
+    rows = [[survey, "all lengths", f"{judged:,}", f"{p:.2f}", f"{100 * passed:.0f} %"]]
+    if bins:
+        name, judged, p, passed = min(bins, key=lambda row: (row[3], row[2]))
+        rows.append([survey, f"worst of {len(bins)} bins: {name}", f"{judged:,}", f"{p:.2f}",
+                     f"{100 * passed:.0f} %"])  # fmt: skip
+    return rows
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
