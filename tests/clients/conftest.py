@@ -17,14 +17,15 @@ from confluent_kafka.admin import (
 from tests.conftest import NIGHT_OUT, published
 from tests.kafka_server import KafkaServer, kafka_home
 from tests.processes import free_ports
+from worker.encode import read_container
 from worker.kafka import create_topics, produce_all
 from worker.topics import TopicSpec
 from worker.types.records import Message
 
 USER, PASSWORD = "babamul-reader", "a-test's-password"
 TOPIC = "babamul.ztf.anomaly"
-SEED = 7
-"""Of a night in which objects become stranger and are emitted again."""
+SEEDS = range(1, 20)
+"""Of nights; in one of them an object becomes stranger and is emitted again, whatever the model."""
 
 
 @dataclass(frozen=True)
@@ -100,6 +101,15 @@ def quiet(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
 
 
+def _night_with_a_repeat(tmp_path_factory):
+    for seed in SEEDS:
+        night = published(tmp_path_factory.mktemp("night"), seed)
+        alerts = [m for m in night if m.topic == NIGHT_OUT]
+        if len(alerts) > 3 and any(read_container(m.value)["anomaly"]["emissions"] for m in alerts):
+            return alerts
+    raise AssertionError("no night in which an object is emitted again")
+
+
 @pytest.fixture(scope="session")
 def wire(tmp_path_factory, request):
     home = kafka_home()
@@ -110,9 +120,7 @@ def wire(tmp_path_factory, request):
     try:
         server.start()
         server.add_user()
-        night = published(tmp_path_factory.mktemp("night"), SEED)
-        alerts = [m for m in night if m.topic == NIGHT_OUT]
-        assert len(alerts) > 3
+        alerts = _night_with_a_repeat(tmp_path_factory)
         found = Wire(server.bootstrap, server.sasl_bootstrap, TOPIC, alerts)
         found.add_topic(TOPIC, alerts)
         yield found
