@@ -114,7 +114,7 @@ def run(redis_url, unique, values):
             None,
             (
                 f"redis.url={redis_url}", f"redis.prefix={unique}{len(stores)}:",
-                "output.topic=out", "output.min_percentile=50",
+                "output.topic=out", "output.min_percentile=95",
                 f"dead_letters.max_share={max_share}",
             ),
         ).settings  # fmt: skip

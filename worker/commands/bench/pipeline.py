@@ -153,7 +153,8 @@ def text_of(result: dict[str, Any]) -> str:
 {rate:.0f} alerts/s on {result["cores"]} cores that Kafka and Redis share: {per_core:.0f} per core
 scoring: {result["scoring"]} ({result["model"]}), {result["workers"]} worker(s)
 {result["alerts"]} alerts of {result["bytes_per_alert"]} bytes in {result["seconds"]} s, \
-{result["points_per_band"]} points per object and band, {result["cores_used"]} cores busy
+{result["points_per_band"]} points per object and band, {result["emitted"]} emitted,
+{result["cores_used"]} cores busy
 microseconds per alert by stage: {stages}
 processor time per alert: {cpu}
 beside it: {BOOM}

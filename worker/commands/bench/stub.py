@@ -47,8 +47,8 @@ class StubScorer:
         )  # fmt: skip
 
     def p_values(self, _survey: str, _kind: Any, _n_points: Any, scores: Any) -> PValues:
-        """As if scores were uniform."""
-        p, count = 1.0 - scores.score, len(scores.score)
+        """As if scores were uniform, and one in a hundred emitted (see `field.assignments`)."""
+        p, count = 0.1 * (1.0 - scores.score), len(scores.score)
         return PValues(
             p=p, p_class=p, p_input=np.ones(count), p_provisional=np.full(count, np.nan),
             extrapolated=np.zeros(count, dtype=bool), n_cal=np.full(count, 1000, dtype=np.int32),
