@@ -149,7 +149,7 @@ def load_calibration(path: Path) -> Calibration:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
             survey, model = metadata["survey"], metadata.get("model_sha256", "")
-            found = {name: file.get_tensor(name).numpy() for name in file.keys()}  # noqa: SIM118
+            found = {name: file.get_tensor(name).numpy() for name in file.keys()}  # noqa: SIM118 - no dict
     except (OSError, SafetensorError, KeyError) as error:
         raise CalibrationError(f"calibration {path}: {error}") from error
     table: dict[str, dict[int, NDArray[np.generic]]] = {

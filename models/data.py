@@ -97,7 +97,7 @@ def load_curves(
     can't be read or lack a column.
     """
     import pyarrow.compute as pc  # noqa: PLC0415 - only training reads parquet
-    import pyarrow.parquet as pq  # noqa: PLC0415
+    import pyarrow.parquet as pq  # noqa: PLC0415 - same
 
     sets = []
     for path in paths:

@@ -64,11 +64,11 @@ class Server:
 
     def command(self):
         """Arguments and extra environment of the process."""
-        raise NotImplementedError
+        raise NotImplementedError  # each kind of server has its own
 
     def answers(self):
         """Whether the server takes requests."""
-        raise NotImplementedError
+        raise NotImplementedError  # each kind of server has its own
 
     def start(self, seconds=60):
         arguments, environment = self.command()

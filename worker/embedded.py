@@ -44,7 +44,7 @@ class EmbeddedRedis:
              "--dir", self._folder.name, "--loglevel", "warning"],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
-            preexec_fn=_die_with_parent if sys.platform == "linux" else None,  # noqa: PLW1509
+            preexec_fn=_die_with_parent if sys.platform == "linux" else None,  # noqa: PLW1509 - one C call
         )  # fmt: skip
         deadline = time.monotonic() + PATIENCE_S
         while not socket.exists():

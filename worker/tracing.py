@@ -78,12 +78,12 @@ def open_spans(slot: str, *, wanted: bool) -> Spans:
         return NO_SPANS
     try:
         # An optional extra: imported when it is asked for.
-        from opentelemetry.exporter.otlp.proto.http.trace_exporter import (  # noqa: PLC0415
+        from opentelemetry.exporter.otlp.proto.http.trace_exporter import (  # noqa: PLC0415 - same
             OTLPSpanExporter,
         )
-        from opentelemetry.sdk.resources import OTELResourceDetector, Resource  # noqa: PLC0415
-        from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415
-        from opentelemetry.sdk.trace.export import BatchSpanProcessor  # noqa: PLC0415
+        from opentelemetry.sdk.resources import OTELResourceDetector, Resource  # noqa: PLC0415 - same
+        from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415 - same
+        from opentelemetry.sdk.trace.export import BatchSpanProcessor  # noqa: PLC0415 - same
     except ImportError as error:
         raise ConfigError(MISSING) from error
     ours = Resource(

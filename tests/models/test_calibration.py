@@ -38,13 +38,12 @@ def test_unseen_inliers_are_flagged_at_their_nominal_rate_at_every_length(tmp_pa
     calibration, *_ = a_set(tmp_path, 40_000)
     _, n, kind, score, nearest = a_set(tmp_path, 40_000, seed=2)
     found = p_values(calibration, calibration, kind, n, score, score**2, nearest)
-    bins = bin_of(n)
-    for b in np.unique(bins):
-        mine = bins == b
-        error = np.sqrt(2 * 0.01 / mine.sum())
-        assert abs((found.p[mine] <= 0.01).mean() - 0.01) < 4 * error
+    # Wider than the bins, so that a share of one per cent can be told from its half.
+    lengths = np.searchsorted([10, 14, 20, 40, 100, 200], n, side="right")
+    for b in np.unique(lengths):
+        assert 0.007 < (found.p[lengths == b] <= 0.01).mean() < 0.015
     assert np.isnan(found.p_provisional).all()
-    assert (found.n_cal >= 200).all()
+    assert (found.n_cal >= 1000).all()
 
 
 def test_without_a_calibration_p_is_provisional(tmp_path):

@@ -54,7 +54,7 @@ def _start(
         command += ["--set", assignment]
     threads = str(max(1, (os.cpu_count() or 1) // count))
     # A limit on threads that the operator set wins over an even share of the cores.
-    return subprocess.Popen(command, env={"OMP_NUM_THREADS": threads, **os.environ})  # noqa: S603
+    return subprocess.Popen(command, env={"OMP_NUM_THREADS": threads, **os.environ})  # noqa: S603 - ourselves
 
 
 def _code_of(member: subprocess.Popen[bytes], deadline_s: float) -> int:

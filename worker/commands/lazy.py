@@ -17,7 +17,7 @@ class LazyGroup(click.Group):
         """Names in the order of the table."""
         return list(self._table)
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - same
         """Import the command's module and return its click command."""
         target = self._table.get(cmd_name)
         if target is None:

@@ -40,7 +40,7 @@ def read_detections(path: Path) -> Iterator[StoredDetections]:
     """
     try:
         import pyarrow as pa  # noqa: PLC0415 - only this reads tables
-        import pyarrow.parquet as pq  # noqa: PLC0415
+        import pyarrow.parquet as pq  # noqa: PLC0415 - same
     except ImportError as error:
         raise ConfigError("Parquet needs pip install 'anomaly-worker[train]'") from error
     try:

@@ -194,7 +194,7 @@ class KafkaSource:
             )
             self._batcher.add(received, time.monotonic())
             self._positions[tp] = received.offset + 1
-        elif error is not None and error.code() == KafkaError._AUTO_OFFSET_RESET:  # noqa: SLF001
+        elif error is not None and error.code() == KafkaError._AUTO_OFFSET_RESET:  # noqa: SLF001 - local code
             self._astray.add(tp)
         elif error is not None:
             self._note(error)

@@ -114,7 +114,7 @@ def _start_kafka(folder: Path) -> tuple[subprocess.Popen[bytes], str]:
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
-        preexec_fn=_die_with_parent if sys.platform == "linux" else None,  # noqa: PLW1509
+        preexec_fn=_die_with_parent if sys.platform == "linux" else None,  # noqa: PLW1509 - one C call
     )
     _await_broker(process, bootstrap)
     return process, bootstrap

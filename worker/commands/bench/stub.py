@@ -47,7 +47,7 @@ class StubScorer:
         )  # fmt: skip
 
     def p_values(self, _survey: str, _kind: Any, _n_points: Any, scores: Any) -> PValues:
-        """As if scores were uniform, and one in a hundred emitted (see `field.assignments`)."""
+        """As if scores were uniform; the tenth of it, for the percentile of `field.assignments`."""
         p, count = 0.1 * (1.0 - scores.score), len(scores.score)
         return PValues(
             p=p, p_class=p, p_input=np.ones(count), p_provisional=np.full(count, np.nan),
