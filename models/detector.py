@@ -64,7 +64,7 @@ class Detector:
         channels = np.concatenate([o.channels for o in outputs.values()], axis=1)
         measured = outputs[MEASURED]
         order = np.argsort(measured.distances, axis=1, kind="stable").astype(np.int32)
-        top = np.argsort(-np.abs(measured.x), axis=1, kind="stable")[:, :REASONS].astype(np.int32)
+        top = np.argsort(-np.abs(measured.z), axis=1, kind="stable")[:, :REASONS].astype(np.int32)
         values = np.take_along_axis(raw.views[MEASURED], top, axis=1)
         return Detection(
             score=self._fusion(channels, raw.n_points) + self._excess(measured, raw.n_points),
@@ -76,7 +76,7 @@ class Detector:
             top_inputs=top,
             top_values=np.nan_to_num(values),
             top_typical=np.take_along_axis(measured.typical, top, axis=1),
-            top_z=np.take_along_axis(measured.x, top, axis=1).astype(np.float64),
+            top_z=np.take_along_axis(measured.z, top, axis=1).astype(np.float64),
             neighbours=measured.neighbours,
             neighbour_distances=measured.neighbour_distances,
             by_view=outputs,

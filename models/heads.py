@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from models.mcdsvdd import Body, HeadConfig
 from models.neighbours import References
-from models.scaling import AnyScaling, BlendedScaling, Scaling
+from models.scaling import AnyScaling, BlendedScaling, Scaling, deviations
 from models.weights import fill
 
 Float64 = NDArray[np.float64]
@@ -28,14 +28,14 @@ SMALLEST = 1e-6
 class ViewOutput:
     """Per row of a view; larger is more anomalous.
 
-    `x` (B, D) standardised inputs, `typical` (B, D) raw ones of the median inlier; `channels`
-    (B, C): log of the mean distance to the nearest training objects in each latent;
+    `z` (B, D) inputs in robust standard deviations, `typical` (B, D) raw ones of the median inlier;
+    `channels` (B, C): log of the mean distance to the nearest training objects in each latent;
     `distances` (B, K) squared distances to the first body's centres; `neighbours` (B, M) classes
     of the nearest training objects in the first body's latent; `input_distance` (B,): mean
     distance to the nearest training inputs, NaN where it was not asked for.
     """
 
-    x: Float32
+    z: Float32
     typical: Float64
     channels: Float64
     distances: Float64
@@ -102,7 +102,7 @@ class ViewHeads:
             ]
             channels -= self._density * np.stack(scales, axis=1)
         return ViewOutput(
-            x=x,
+            z=x if isinstance(self.scaling, Scaling) else deviations(self.scaling, raw),
             typical=np.broadcast_to(self.scaling.median, x.shape),
             channels=channels,
             distances=(step**2).sum(axis=-1),

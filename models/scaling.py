@@ -20,9 +20,10 @@ PLACES = np.linspace(-2.5, 2.5, 41)
 
 
 class AnyScaling(Protocol):
-    """Medians (D,) of the training inliers, and raw inputs (N, D) brought to one scale."""
+    """Medians and robust standard deviations (D,) of the training inliers; one scale for all."""
 
     median: Float64
+    spread: Float64
 
     @classmethod
     def of(cls, raw: Float64) -> Self:
@@ -53,8 +54,7 @@ class Scaling:
 
     def apply(self, raw: Float64) -> Float32:
         """Standardised inputs (N, D)."""
-        scaled = np.clip((raw - self.median) / self.spread, -CLIP, CLIP)
-        return np.nan_to_num(scaled, nan=0.0).astype(np.float32)
+        return deviations(self, raw)
 
     def tensors(self) -> dict[str, torch.Tensor]:
         """For the artefact."""
@@ -100,6 +100,12 @@ class BlendedScaling:
     def from_tensors(cls, tensors: Mapping[str, torch.Tensor]) -> Self:
         """From the artefact."""
         return cls(*(_array(tensors, name) for name in ("median", "spread", "knots")))
+
+
+def deviations(scaling: AnyScaling, raw: Float64) -> Float32:
+    """Distance from the median (N, D) in robust standard deviations, clipped, missing = 0."""
+    scaled = np.clip((raw - scaling.median) / scaling.spread, -CLIP, CLIP)
+    return np.nan_to_num(scaled, nan=0.0).astype(np.float32)
 
 
 def _known(raw: Float64) -> Float64:

@@ -103,6 +103,16 @@ def test_density_is_taken_off_in_proportion_to_the_neighbourhood(detector):
     np.testing.assert_allclose(taken[:, 0], np.log(own[near] + 1e-6).mean(axis=1), atol=1e-3)
 
 
+def test_reasons_are_in_robust_standard_deviations(detector, views):
+    found, raw = detector(views), views.views[MEASURED]
+    for row in np.flatnonzero(views.n_points >= 40)[:5].tolist():
+        scaling = detector.heads[MEASURED].stages[1].scaling
+        z = np.clip((raw[row] - scaling.median) / scaling.spread, -5, 5)
+        np.testing.assert_allclose(found.top_z[row], z[found.top_inputs[row]], rtol=1e-5)
+        np.testing.assert_array_equal(found.top_typical[row],
+                                      scaling.median[found.top_inputs[row]])  # fmt: skip
+
+
 def test_an_empty_batch_has_no_rows(detector, views):
     found = detector(views.take(np.array([], dtype=np.int64)))
     assert found.score.shape == (0,)
