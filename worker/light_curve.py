@@ -4,8 +4,6 @@
 """
 
 import hashlib
-import math
-import struct
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
@@ -13,12 +11,13 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from worker.photometry import CANDID, JD, KNOWN_SINCE, columns
+from worker.photometry import CANDID, FLAGS, JD, KNOWN_SINCE, OWN, columns
 from worker.types.arrays import Bool, Float64, Int32, Int64, UInt8
 from worker.types.light_curves import POINT, LightCurves, PointFlag, Points
 from worker.types.packets import BANDS, Detections, PacketBatch
 
-_DOUBLE = struct.Struct("<d")
+MAX_POINTS = 512
+"""Newest points per band that a curve holds (design: State)."""
 
 UNKNOWN_SCORE = 255
 SCORE_STEPS = 250
@@ -70,16 +69,14 @@ def merge_points(points: Points, max_points: int) -> Points:
 
 
 @numba.njit(nogil=True)
-def _earliest(next_of: Int64, stop: Int64, records: Int64, times: Float64) -> int:
-    """The band whose next point comes first, by jd, then candid; -1 behind the last one."""
-    best = -1
-    for band in range(len(next_of)):
-        i = next_of[band]
-        if i == stop[band]:
-            continue
-        at = next_of[best]
-        sooner = best < 0 or times[i, JD] < times[at, JD]
-        if sooner or (times[i, JD] == times[at, JD] and records[i, CANDID] < records[at, CANDID]):
+def _earliest(next_of: Int64, heads: Float64, records: Int64) -> int:
+    """The band whose next point comes first, by jd (`heads`, inf behind the last), then candid."""
+    best = 0
+    for band in range(1, len(heads)):
+        sooner = heads[band] < heads[best]
+        if not sooner and heads[band] == heads[best] and heads[band] < np.inf:
+            sooner = records[next_of[band], CANDID] < records[next_of[best], CANDID]
+        if sooner:
             best = band
     return best
 
@@ -87,8 +84,8 @@ def _earliest(next_of: Int64, stop: Int64, records: Int64, times: Float64) -> in
 @numba.njit(cache=True, nogil=True)
 def as_of(
     records: Int64, times: Float64, bounds: Int64, jd: Float64, candid: Int64
-) -> tuple[Int64, Int64, UInt8]:
-    """The curve of each packet's object as of that packet: offsets, points, bands.
+) -> tuple[Int64, Int32, UInt8]:
+    """The curve of each packet's object as of that packet: offsets, places of points, bands.
 
     `records`, `times` (N, 6): all points as integers and as floats; `bounds` (P, bands, 2): where
     the object's points of each band lie in them, sorted by jd and candid there. Kept are the
@@ -100,23 +97,62 @@ def as_of(
         for band in range(bounds.shape[1]):
             total += bounds[row, band, 1] - bounds[row, band, 0]
     offsets = np.zeros(len(jd) + 1, np.int64)
-    kept, fid = np.empty((total, records.shape[1]), np.int64), np.empty(total, np.uint8)
+    kept, fid = np.empty(total, np.int32), np.empty(total, np.uint8)
     count = 0
+    heads = np.empty(bounds.shape[1])
     for row in range(len(jd)):
         next_of, stop = bounds[row, :, 0].copy(), bounds[row, :, 1]
-        band = _earliest(next_of, stop, records, times)
-        while band >= 0:
+        for band in range(len(heads)):
+            heads[band] = times[next_of[band], JD] if next_of[band] < stop[band] else np.inf
+        band = _earliest(next_of, heads, records)
+        while heads[band] < np.inf:
             i = next_of[band]
-            next_of[band] += 1
-            known = times[i, JD] < jd[row] and times[i, KNOWN_SINCE] <= jd[row]
+            known = heads[band] < jd[row] and times[i, KNOWN_SINCE] <= jd[row]
             if known or records[i, CANDID] == candid[row]:
-                for column in range(records.shape[1]):
-                    kept[count, column] = records[i, column]
+                kept[count] = i
                 fid[count] = band + 1
                 count += 1
-            band = _earliest(next_of, stop, records, times)
+            next_of[band] = i + 1
+            heads[band] = times[i + 1, JD] if i + 1 < stop[band] else np.inf
+            band = _earliest(next_of, heads, records)
         offsets[row + 1] = count
     return offsets, kept[:count], fid[:count]
+
+
+@numba.njit(cache=True, nogil=True)
+def broken(records: Int64, times: Float64, bounds: Int64) -> Bool:
+    """Stretches (S, 2) that are not sorted by jd and candid, or hold a candid twice."""
+    found = np.zeros(len(bounds), np.bool_)
+    for cell in range(len(bounds)):
+        ascending = True
+        for i in range(bounds[cell, 0] + 1, bounds[cell, 1]):
+            rises = records[i, CANDID] > records[i - 1, CANDID]
+            ascending &= rises
+            sooner = times[i, JD] < times[i - 1, JD]
+            found[cell] |= sooner or (times[i, JD] == times[i - 1, JD] and not rises)
+        if not ascending:
+            candids = np.sort(records[bounds[cell, 0] : bounds[cell, 1], CANDID])
+            found[cell] |= np.any(candids[1:] == candids[:-1])
+    return found
+
+
+@numba.njit(cache=True, nogil=True)
+def newest_own(
+    records: Int64, times: Float64, octets: UInt8, bounds: Int64, added: Int64, ends: Int64
+) -> Float64:
+    """The newest own detection's jd in each object's bands, those `added` left out; else -inf.
+
+    `bounds` (O, bands, 2); `added`: candids, of object *i* in `ends[i]:ends[i + 1]`.
+    """
+    newest = np.full(len(bounds), -np.inf)
+    for row in range(len(bounds)):
+        new = added[ends[row] : ends[row + 1]]
+        for band in range(bounds.shape[1]):
+            for i in range(bounds[row, band, 1] - 1, bounds[row, band, 0] - 1, -1):
+                if octets[i, FLAGS] & OWN and not np.any(new == records[i, CANDID]):
+                    newest[row] = max(newest[row], times[i, JD])
+                    break
+    return newest
 
 
 def curve_hashes(facts: Int64, ends: Int64) -> Int64:
@@ -135,40 +171,53 @@ def light_curves(
     packets: PacketBatch,
     rows: Int32,
     index: Mapping[str, int],
-    answers: Sequence[Sequence[bytes]],
+    pieces: Sequence[bytes],
+    added: Sequence[bytes] = (),
+    max_points: int = MAX_POINTS,
 ) -> LightCurves:
-    """The curve as of each packet of `rows`, from what the merge script answered per object.
+    """The curve as of each packet of `rows`, from what the state holds.
 
-    `index`: objectId to its answer; an answer holds the records of each band, the candids
-    that were new there as own, and the jd of the newest own detection before (merge.lua).
+    `index`: objectId to its number; `pieces`: the records of each object and band, in turn;
+    `added`: per object the candids whose own values were new to the state (merge.lua). Where the
+    script could not see that a candid was there already, the records are merged here.
     """
-    pieces = [piece for answer in answers for piece in answer[: len(BANDS)]]
-    lengths = np.array([len(piece) // POINT.itemsize for piece in pieces], dtype=np.int64)
-    points = np.frombuffer(b"".join(pieces), dtype=POINT)
-    ends = np.cumsum(lengths)
-    cells = np.stack([ends - lengths, ends], axis=1).reshape(len(answers), len(BANDS), 2)
-    objects = [index[packets.object_id[row]] for row in rows.tolist()]
-    bounds = np.zeros((len(packets), len(BANDS), 2), dtype=np.int64)
-    bounds[rows] = cells[objects]
+    points, bounds = _joined(pieces)
     records, times = columns(points, "<i8"), columns(points, "<f8")
-    offsets, kept, bands = as_of(records, times, bounds, packets.jd, packets.candid)
-    late = _late(packets, rows, objects, answers)
-    return LightCurves(offsets, kept.view(POINT).reshape(-1), bands, late)
+    bad = np.flatnonzero(broken(records, times, bounds)).tolist()
+    if bad:
+        merged = {cell: merge_points(points[slice(*bounds[cell])], max_points) for cell in bad}
+        mended = [merged[n].tobytes() if n in merged else raw for n, raw in enumerate(pieces)]
+        return light_curves(packets, rows, index, mended, added, max_points)
+    bounds[:, 0] = np.maximum(bounds[:, 0], bounds[:, 1] - max_points)
+    cells = bounds.reshape(len(index), len(BANDS), 2)
+    objects = [index[packets.object_id[row]] for row in rows.tolist()]
+    of_packets = np.zeros((len(packets), len(BANDS), 2), dtype=np.int64)
+    of_packets[rows] = cells[objects]
+    offsets, at, bands = as_of(records, times, of_packets, packets.jd, packets.candid)
+    new = np.frombuffer(b"".join(added), "<i8")
+    ends = np.cumsum([0, *(len(a) // new.itemsize for a in added or [b""] * len(index))])
+    newest = newest_own(records, times, columns(points, "u1"), cells, new, ends)
+    return LightCurves(offsets, points, at, bands, _late(packets, rows, objects, newest, new))
+
+
+def _joined(pieces: Sequence[bytes]) -> tuple[Points, Int64]:
+    """All records, and where each piece lies in them (S, 2)."""
+    lengths = np.array([len(piece) for piece in pieces], dtype=np.int64) // POINT.itemsize
+    ends = np.cumsum(lengths)
+    return np.frombuffer(b"".join(pieces), dtype=POINT), np.stack([ends - lengths, ends], axis=1)
 
 
 def _late(
-    packets: PacketBatch, rows: Int32, objects: Sequence[int], answers: Sequence[Sequence[bytes]]
+    packets: PacketBatch, rows: Int32, objects: Sequence[int], newest: Float64, added: Int64
 ) -> Bool:
     """Packets that were new to the state although a newer one of the object was there."""
     late = np.zeros(len(packets), dtype=bool)
-    newest = [_DOUBLE.unpack(a[-1])[0] if a[-1] else -math.inf for a in answers]
-    added = [a[-2] for a in answers]
+    new = set(added.tolist())
+    times = newest.tolist()
     columns = (rows.tolist(), objects, packets.jd[rows].tolist(), packets.candid[rows].tolist())
     for row, number, jd, candid in zip(*columns, strict=True):
-        if newest[number] > jd:
-            late[row] = candid in np.frombuffer(added[number], "<i8")
-        else:
-            newest[number] = jd
+        late[row] = times[number] > jd and candid in new
+        times[number] = max(times[number], jd)
     return late
 
 

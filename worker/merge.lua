@@ -1,21 +1,25 @@
--- Merges detections into one object's light curves and returns them whole.
+-- Merges detections into one object's light curves.
 --
 -- KEYS[i]      packed string of band i: 48-byte records, sorted by (jd, candid)
 -- ARGV[1]      newest records kept per band
 -- ARGV[2]      time to live, seconds
 -- ARGV[2 + i]  records to merge into KEYS[i], one per candid, sorted by (jd, candid)
 --
--- Returns each band's string after the merge, then the candids (8 bytes each) whose own
--- values are new here, then the jd (8 bytes, empty if none) of the newest own detection
--- before the merge.
+-- Returns the candids (8 bytes each) whose own values are new here.
 --
 -- One candid, several values: the detection's own alert wins, then the smaller bytes;
 -- known_since (bytes 17-24) becomes the smaller one. Numbers are compared as numbers: the
 -- order of strings depends on the server's locale.
+--
+-- Lua hashes every byte of every string that it makes, so the whole of a long curve is read
+-- only where a packet reaches behind its newest records, or to drop the oldest. These are
+-- dropped a few at a time: a reader takes the newest ARGV[1].
 
 local SIZE = 48
 local OWN = 2
-local RECENT = 64
+local KEPT = tonumber(ARGV[1])
+local RECENT = math.ceil(KEPT / 8) * SIZE
+local LIMIT = (KEPT + math.ceil(KEPT / 16)) * SIZE
 
 local function number(record, at)
     local a, b, c, d, e, f, g, h = string.byte(record, at, at + 7)
@@ -35,8 +39,8 @@ local function integer(record)
     return ((h * 256 + g) * 256 + f) * 256 + e, ((d * 256 + c) * 256 + b) * 256 + a
 end
 
-local function is_own(curve, at)
-    return math.floor(string.byte(curve, at + SIZE - 1) / OWN) % 2 == 1
+local function is_own(record)
+    return math.floor(string.byte(record, SIZE) / OWN) % 2 == 1
 end
 
 local function later(left, right)
@@ -73,7 +77,7 @@ local function winner(old, new)
     if old == new then
         return old
     end
-    local own_old, own_new = is_own(old, 1), is_own(new, 1)
+    local own_old, own_new = is_own(old), is_own(new)
     local best = old
     if own_new ~= own_old then
         if own_new then best = new end
@@ -87,18 +91,12 @@ local function winner(old, new)
     return string.sub(best, 1, 16) .. since .. string.sub(best, 25)
 end
 
-local function locate_from(curve, candid, at)
-    at = string.find(curve, candid, at, true)
+local function locate(curve, candid)
+    local at = string.find(curve, candid, 1, true)
     while at and (at - 1) % SIZE ~= 0 do
         at = string.find(curve, candid, at + 1, true)
     end
     return at
-end
-
--- A packet carries its last month, so most of what it brings is at the end of a long curve.
-local function locate(curve, candid)
-    local recent = #curve - RECENT * SIZE + 1
-    return recent > 1 and locate_from(curve, candid, recent) or locate_from(curve, candid, 1)
 end
 
 local function insert(curve, record)
@@ -109,38 +107,10 @@ local function insert(curve, record)
     return string.sub(curve, 1, at) .. record .. string.sub(curve, at + 1)
 end
 
--- New records, sorted: all at once behind the curve where they are later than all of it.
-local function extend(curve, fresh)
-    if #fresh > 0 and (curve == '' or later(fresh[1], string.sub(curve, -SIZE))) then
-        return curve .. table.concat(fresh)
-    end
-    for _, record in ipairs(fresh) do
-        curve = insert(curve, record)
-    end
-    return curve
-end
-
-local function newest_own(curve)
-    for at = #curve, SIZE, -SIZE do
-        local start = at - SIZE + 1
-        if is_own(curve, start) then
-            return string.sub(curve, start + 8, start + 15)
-        end
-    end
-    return ''
-end
-
-local answer = {}
 local added = {}
-local newest = ''
-for i = 1, #KEYS do
-    local before = redis.call('GET', KEYS[i]) or ''
-    local own = newest_own(before)
-    if own ~= '' and (newest == '' or number(own, 1) > number(newest, 1)) then
-        newest = own
-    end
-    local curve = before
-    local records = ARGV[2 + i]
+
+-- The curve with what it knew already made better, and the records that are new to it.
+local function improved(curve, records)
     local fresh = {}
     for start = 1, #records, SIZE do
         local record = string.sub(records, start, start + SIZE - 1)
@@ -148,7 +118,7 @@ for i = 1, #KEYS do
         local was_own = false
         if at then
             local old = string.sub(curve, at, at + SIZE - 1)
-            was_own = is_own(old, 1)
+            was_own = is_own(old)
             record = winner(old, record)
             if record ~= old then
                 curve = string.sub(curve, 1, at - 1) .. string.sub(curve, at + SIZE)
@@ -157,22 +127,68 @@ for i = 1, #KEYS do
         else
             fresh[#fresh + 1] = record
         end
-        if is_own(record, 1) and not was_own then
+        if is_own(record) and not was_own then
             added[#added + 1] = string.sub(record, 1, 8)
         end
     end
-    curve = extend(curve, fresh)
-    local surplus = #curve - tonumber(ARGV[1]) * SIZE
-    if surplus > 0 then
-        curve = string.sub(curve, surplus + 1)
-    end
-    if curve ~= before then
-        redis.call('SET', KEYS[i], curve, 'EX', ARGV[2])
-    elseif curve ~= '' then
-        redis.call('EXPIRE', KEYS[i], ARGV[2])
-    end
-    answer[i] = curve
+    return curve, fresh
 end
-answer[#answer + 1] = table.concat(added)
-answer[#answer + 1] = newest
-return answer
+
+local function follows(curve, fresh)
+    return curve == '' or later(fresh[1], string.sub(curve, -SIZE))
+end
+
+-- New records, sorted: all at once behind the curve where they are later than all of it.
+local function extended(curve, fresh)
+    if #fresh == 0 then
+        return curve
+    elseif follows(curve, fresh) then
+        return curve .. table.concat(fresh)
+    end
+    for _, record in ipairs(fresh) do
+        curve = insert(curve, record)
+    end
+    return curve
+end
+
+local function merge_whole(key, records)
+    local before = redis.call('GET', key) or ''
+    local curve = extended(improved(before, records))
+    curve = string.sub(curve, math.max(0, #curve - KEPT * SIZE) + 1)
+    if curve ~= before then
+        redis.call('SET', key, curve)
+    end
+end
+
+local function merge_newest(key, from, before, records)
+    local curve, fresh = improved(before, records)
+    if curve == before and #fresh > 0 and follows(curve, fresh) then
+        redis.call('APPEND', key, table.concat(fresh))
+    elseif curve ~= before or #fresh > 0 then
+        redis.call('SETRANGE', key, from, extended(curve, fresh))
+    end
+    if #fresh > 0 then
+        -- A string that grew in place holds twice its size; this copies it to fit.
+        redis.call('BITOP', 'OR', key, key)
+    end
+end
+
+for i = 1, #KEYS do
+    local key, records = KEYS[i], ARGV[2 + i]
+    if records ~= '' then
+        local length = redis.call('STRLEN', key)
+        local from = length - RECENT
+        if from <= 0 or length + #records > LIMIT then
+            merge_whole(key, records)
+        else
+            local newest = redis.call('GETRANGE', key, from, -1)
+            if later(newest, records) then
+                merge_whole(key, records)
+            else
+                merge_newest(key, from, newest, records)
+            end
+        end
+    end
+    redis.call('EXPIRE', key, ARGV[2])
+end
+return table.concat(added)

@@ -11,6 +11,9 @@ from worker.types.light_curves import POINT, PointFlag, Points
 CORRECTABLE_ARCSEC = 1.4
 """A reference source nearer than this is the same source (specification: alerts, section 2)."""
 
+MAGNITUDE = 2.5 / np.log(10)
+"""Magnitudes by which a source fades when its flux falls to 1/e."""
+
 TWICE_AS_BRIGHT = 2.5 * np.log10(2)
 """Magnitudes by which a sum of two fluxes can at most be brighter than the brighter one."""
 
@@ -23,7 +26,7 @@ MAGPSF, SIGMAPSF, MAGNR, SIGMAGNR, DISTNR = range(6, 11)
 RB, DRB, PROGRAMID, FLAGS = range(44, 48)
 """Columns of a point seen as bytes."""
 
-POSITIVE, NEAR_ASTEROID = int(PointFlag.POSITIVE), int(PointFlag.NEAR_ASTEROID)
+POSITIVE, OWN, NEAR_ASTEROID = map(int, PointFlag)
 
 
 def columns(points: Points, dtype: str) -> Any:
@@ -37,13 +40,13 @@ def _corrected(
 ) -> tuple[float, float]:
     if not (0 <= distnr < CORRECTABLE_ARCSEC and magnr > 0):
         return np.nan, np.nan
-    a, b = 10 ** (-0.4 * magnr), 10 ** (-0.4 * magpsf)
+    a, b = np.exp(-magnr / MAGNITUDE), np.exp(-magpsf / MAGNITUDE)
     total = a + sign * b
     if not total > 0:
         return np.nan, np.nan
     variance = (b * sigmapsf) ** 2 - (a * sigmagnr) ** 2
     noise = np.sqrt(variance) if variance > 0 else b * sigmapsf
-    return -2.5 * np.log10(total), noise / total
+    return -MAGNITUDE * np.log(total), noise / total
 
 
 @numba.njit(cache=True, nogil=True)
@@ -88,6 +91,14 @@ class Sorted(NamedTuple):
     by_band: Int32
 
 
+class Curves(NamedTuple):
+    """Points of P curves: rows `offsets[i]:offsets[i + 1]` of `at` (place) and `band` (N,)."""
+
+    offsets: Int64
+    at: Int32
+    band: UInt8
+
+
 class Wanted(NamedTuple):
     """What is asked of the curves: which (P,), in which band, and whether of a star."""
 
@@ -106,25 +117,30 @@ class Passing(NamedTuple):
 
 @numba.njit(cache=True, nogil=True)
 def sort_out(
-    facts: Float32, octets: UInt8, offsets: Int64, band: UInt8, wanted: Wanted, passing: Passing
+    facts: Float32, octets: UInt8, curves: Curves, wanted: Wanted, passing: Passing
 ) -> Sorted:
-    """Points by what they are good for; `facts`, `octets`: the points as float32 and as bytes.
+    """Points by what they are good for; `facts`, `octets`: the stored as float32 and as bytes.
 
     A curve is apparent when it is a star's and at least half of its points can be corrected
     (design: Window).
     """
-    points, curves = len(band), len(offsets) - 1
+    offsets, at, band = curves
+    points, count = len(band), len(offsets) - 1
     usable, kept = np.zeros(points, np.bool_), np.zeros(points, np.bool_)
     mag, err = np.empty(points), np.empty(points)
-    in_band, in_window = np.zeros(curves, np.int32), np.zeros(curves, np.int32)
-    apparent, by_band = np.zeros(curves, np.bool_), np.zeros((curves, 3), np.int32)
-    for row in range(curves):
+    in_band, in_window = np.zeros(count, np.int32), np.zeros(count, np.int32)
+    apparent, by_band = np.zeros(count, np.bool_), np.zeros((count, 3), np.int32)
+    for row in range(count):
         if not wanted.curve[row]:
             continue
         start, stop, possible = offsets[row], offsets[row + 1], 0
+        for i in range(start, stop):  # by itself: quick, and without the next loop's branches
+            usable[i] = _passes(octets, at[i], passing)
         for i in range(start, stop):
             own = band[i] == wanted.band[row]
-            usable[i], mag[i], err[i] = _measured(facts, octets, i, own, passing)
+            if own or _may_be_saturated(facts, at[i], passing):
+                mag[i], err[i] = _apparent(facts, octets, at[i])
+                usable[i] &= not mag[i] < passing.saturated_mag
             by_band[row, band[i] - 1] += usable[i]
             in_band[row] += own and usable[i]
             possible += own and usable[i] and err[i] > 0
@@ -134,62 +150,63 @@ def sort_out(
                 continue
             kept[i] = err[i] > 0
             if not apparent[row]:
-                mag[i], err[i] = facts[i, MAGPSF], facts[i, SIGMAPSF]
-                kept[i] = err[i] > 0 and octets[i, FLAGS] & POSITIVE != 0
+                mag[i], err[i] = facts[at[i], MAGPSF], facts[at[i], SIGMAPSF]
+                kept[i] = err[i] > 0 and octets[at[i], FLAGS] & POSITIVE != 0
             in_window[row] += kept[i]
     return Sorted(usable, kept, mag, err, in_band, in_window, apparent, by_band)
 
 
 @numba.njit(nogil=True)
-def _measured(
-    facts: Float32, octets: UInt8, i: int, own: int, passing: Passing
-) -> tuple[bool, float, float]:
-    """Whether a point is usable, and its apparent magnitude and error.
+def _passes(octets: UInt8, i: int, passing: Passing) -> bool:
+    good = passing.scores[octets[i, RB], octets[i, DRB]] & passing.programs[octets[i, PROGRAMID]]
+    return bool(good and octets[i, FLAGS] & NEAR_ASTEROID == 0)
 
-    Points of other bands are corrected only where they could be saturated: that takes two powers
-    and a logarithm.
-    """
-    flags, mag, err = octets[i, FLAGS], np.nan, np.nan
-    if not passing.programs[octets[i, PROGRAMID]] or flags & NEAR_ASTEROID:
-        return False, mag, err
-    if not passing.scores[octets[i, RB], octets[i, DRB]]:
-        return False, mag, err
-    magpsf, magnr = np.float64(facts[i, MAGPSF]), np.float64(facts[i, MAGNR])
-    if own or min(magpsf, magnr) < passing.saturated_mag + TWICE_AS_BRIGHT:
-        sigmapsf, sigmagnr = np.float64(facts[i, SIGMAPSF]), np.float64(facts[i, SIGMAGNR])
-        distnr, sign = np.float64(facts[i, DISTNR]), 1 if flags & POSITIVE else -1
-        mag, err = _corrected(magpsf, sigmapsf, magnr, sigmagnr, distnr, sign)
-    return not mag < passing.saturated_mag, mag, err
+
+@numba.njit(nogil=True)
+def _may_be_saturated(facts: Float32, i: int, passing: Passing) -> bool:
+    """Whether it takes the apparent magnitude to know."""
+    brighter = min(facts[i, MAGPSF], facts[i, MAGNR])
+    return bool(brighter < passing.saturated_mag + TWICE_AS_BRIGHT)
+
+
+@numba.njit(nogil=True)
+def _apparent(facts: Float32, octets: UInt8, i: int) -> tuple[float, float]:
+    return _corrected(
+        np.float64(facts[i, MAGPSF]), np.float64(facts[i, SIGMAPSF]), np.float64(facts[i, MAGNR]),
+        np.float64(facts[i, SIGMAGNR]), np.float64(facts[i, DISTNR]),
+        1 if octets[i, FLAGS] & POSITIVE else -1,
+    )  # fmt: skip
 
 
 @numba.njit(cache=True, nogil=True)
 def stretches(
-    times: Float64, offsets: Int64, rows: Int32, found: Sorted
+    times: Float64, curves: Curves, rows: Int32, found: Sorted
 ) -> tuple[Float64, Float64, Float64]:
     """jd, magnitude and error of the kept points of these curves, in turn."""
     total = found.in_window[rows].sum()
     jd, mag, err = np.empty(total), np.empty(total), np.empty(total)
-    at = 0
+    end = 0
     for row in rows:
-        for i in range(offsets[row], offsets[row + 1]):
+        for i in range(curves.offsets[row], curves.offsets[row + 1]):
             if found.kept[i]:
-                jd[at], mag[at], err[at] = times[i, JD], found.mag[i], found.err[i]
-                at += 1
+                jd[end], mag[end], err[end] = times[curves.at[i], JD], found.mag[i], found.err[i]
+                end += 1
     return jd, mag, err
 
 
 @numba.njit(cache=True, nogil=True)
-def usable_facts(records: Int64, offsets: Int64, rows: Int32, found: Sorted) -> tuple[Int64, Int64]:
+def usable_facts(records: Int64, curves: Curves, rows: Int32, found: Sorted) -> tuple[Int64, Int64]:
     """Usable points of these curves as integers (M, 6), known_since zeroed, and their offsets."""
     ends = np.zeros(len(rows) + 1, np.int64)
     for number, row in enumerate(rows):
         ends[number + 1] = ends[number] + found.by_band[row].sum()
     facts = np.empty((ends[-1], records.shape[1]), np.int64)
-    at = 0
+    end = 0
     for row in rows:
-        for i in range(offsets[row], offsets[row + 1]):
+        for i in range(curves.offsets[row], curves.offsets[row + 1]):
             if found.usable[i]:
-                facts[at] = records[i]
-                facts[at, KNOWN_SINCE] = 0
-                at += 1
+                for column in range(records.shape[1]):
+                    facts[end, column] = records[curves.at[i], column]
+                facts[end, KNOWN_SINCE] = 0
+                end += 1
     return facts, ends

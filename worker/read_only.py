@@ -1,6 +1,7 @@
 """The live state for a replay: the store's questions without a trace left in Redis."""
 
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from worker.store import Store
 from worker.types.arrays import Bool, Int64
 from worker.types.judgement import Claims, Emission
 from worker.types.light_curves import LightCurves
-from worker.types.packets import BANDS, PacketBatch
+from worker.types.packets import PacketBatch
 from worker.types.records import TopicPartition
 
 
@@ -29,15 +30,11 @@ class ReadOnlyStore(Store):
 
         def call() -> list[Any]:
             pipe = self._client.pipeline(transaction=False)
-            for name in index:
-                for band in BANDS:
-                    pipe.get(f"{self._prefix}lc:{{{name}}}:{band}")
+            self._queue_reading(pipe, list(index))
             return list(pipe.execute())
 
-        found = [value or b"" for value in self._call("read", call)]
-        bands = len(BANDS)
-        answers = [[*found[at : at + bands], b"", b""] for at in range(0, len(found), bands)]
-        return light_curves(packets, rows, index, answers)
+        pieces = [piece or b"" for piece in chain.from_iterable(self._call("read", call))]
+        return light_curves(packets, rows, index, pieces, max_points=self._max_points)
 
     def claim(
         self,

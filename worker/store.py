@@ -18,7 +18,7 @@ object and one pipeline per server and batch, never a round trip per alert.
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib.resources import files
-from itertools import pairwise
+from itertools import chain, pairwise
 from typing import Any, Self
 
 import numpy as np
@@ -27,7 +27,7 @@ import redis
 from worker.cluster import Cluster
 from worker.connect import Address, connect, translated
 from worker.errors import ConfigError
-from worker.light_curve import light_curves, merge_points, packed_points
+from worker.light_curve import MAX_POINTS, light_curves, merge_points, packed_points
 from worker.marks import Marks, Raising
 from worker.memos import Memos
 from worker.redis_facts import ServerFacts, servers
@@ -39,6 +39,9 @@ from worker.types.records import TopicPartition
 
 MAX_EMISSIONS = 32
 
+READ_AT_ONCE = 16
+"""Objects whose curves one command reads: at most a megabyte."""
+
 
 class Store:
     """The light curves, claims, emissions and marks of one consumer group."""
@@ -49,7 +52,7 @@ class Store:
         *,
         prefix: str,
         group: str,
-        max_points: int = 512,
+        max_points: int = MAX_POINTS,
         ttl_s: int = 400 * 86400,
         claim_ttl_s: int = 14 * 86400,
     ) -> None:
@@ -100,15 +103,18 @@ class Store:
         index = {name: number for number, name in enumerate(dict.fromkeys(owners))}
         names, blobs = list(index), self._blobs(points, bands, owners, index)
         marks = self._marks.raising(next_offsets)
-        answers = self._call("merge", lambda: self._merged(names, blobs, marks))
-        marks.check(answers[len(names) :])
-        return light_curves(packets, rows, index, answers[: len(names)])
+        answers = self._call("merge", lambda: self._merged(names, blobs, marks, read=True))
+        added, pieces = answers[: len(names)], answers[len(names) : -len(self._marks.keys)]
+        marks.check(answers[-len(self._marks.keys) :])
+        found = [piece or b"" for piece in chain.from_iterable(pieces)]
+        return light_curves(packets, rows, index, found, added, self._max_points)
 
     def seed(self, object_ids: Sequence[str], points: Any, band: UInt8) -> None:
         """Merge points that came without a packet; `object_ids` and `band` name each one's key."""
         index = {name: number for number, name in enumerate(dict.fromkeys(object_ids))}
         blobs = self._blobs(points, band, object_ids, index)
-        self._call("seed", lambda: self._merged(list(index), blobs, self._marks.raising({})))
+        marks = self._marks.raising({})
+        self._call("seed", lambda: self._merged(list(index), blobs, marks, read=False))
 
     def claim(
         self,
@@ -188,17 +194,30 @@ class Store:
             blobs[number] = merge_points(group, self._max_points).tobytes()
         return blobs
 
-    def _merged(self, names: Sequence[str], blobs: Sequence[bytes], marks: Raising) -> list[Any]:
-        """A merge per object, then the marks under every tag."""
+    def _merged(
+        self, names: Sequence[str], blobs: Sequence[bytes], marks: Raising, *, read: bool
+    ) -> list[Any]:
+        """A merge per object, what they then hold if that is to be read, the marks at last."""
 
         def queue(pipe: Any) -> None:
             for number, name in enumerate(names):
-                keys = [f"{self._prefix}lc:{{{name}}}:{band}" for band in BANDS]
+                keys = self._curve_keys([name])
                 records = blobs[number * len(BANDS) : (number + 1) * len(BANDS)]
                 limits = self._max_points, self._ttl_s
                 pipe.evalsha(self._merge_sha, len(keys), *keys, *limits, *records)
 
-        return self._scripted(queue, lambda pipe: marks.queue(pipe, self._marks_sha))
+        reading = [lambda pipe: self._queue_reading(pipe, names)] if read else []
+        return self._scripted(queue, *reading, lambda pipe: marks.queue(pipe, self._marks_sha))
+
+    def _curve_keys(self, names: Iterable[str]) -> list[str]:
+        """The keys of each object's bands, in turn."""
+        return [f"{self._prefix}lc:{{{name}}}:{band}" for name in names for band in BANDS]
+
+    def _queue_reading(self, pipe: Any, names: Sequence[str]) -> None:
+        """Read all bands of these objects; only keys of one slot go into one command."""
+        step = 1 if isinstance(self._client, Cluster) else READ_AT_ONCE
+        for at in range(0, len(names), step):
+            pipe.mget(self._curve_keys(names[at : at + step]))
 
     def _scripted(self, *queues: Callable[[Any], None]) -> list[Any]:
         """The answers to script calls, which may be repeated as a whole."""

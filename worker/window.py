@@ -8,16 +8,21 @@ from worker.cuts import Cuts, judge_packets, passing
 from worker.light_curve import curve_hashes, light_curves
 from worker.photometry import (
     CORRECTABLE_ARCSEC,
+    Curves,
+    Sorted,
     Wanted,
     columns,
     sort_out,
     stretches,
     usable_facts,
 )
-from worker.types.arrays import Bool, Int32, UInt8
+from worker.types.arrays import Bool, Int32, Int64, UInt8
 from worker.types.light_curves import LightCurves
 from worker.types.packets import PacketBatch
 from worker.types.windows import MagnitudeKind, WindowBatch
+
+HASHED_AT_ONCE = 32
+"""Curves whose records are laid side by side to be hashed: 1.5 MB of 500 points in two bands."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,16 +42,14 @@ def cut_windows(
     corrected, else difference magnitudes of positive detections; the two are never mixed
     (design: Window).
     """
-    points, offsets = curves.points, curves.offsets
+    stored, parts = curves.stored, Curves(curves.offsets, curves.at, curves.band)
     wanted = Wanted(_marked(rows, len(packets)), packets.band, stellar(packets))
     found = sort_out(
-        columns(points, "<f4"), columns(points, "u1"), offsets, curves.band, wanted,
-        passing(policy.cuts),
-    )  # fmt: skip
+        columns(stored, "<f4"), columns(stored, "u1"), parts, wanted, passing(policy.cuts)
+    )
     long_enough = found.in_window[rows] >= policy.min_points
     scored = rows[long_enough].astype(np.int32)
-    jd, mag, err = stretches(columns(points, "<f8"), offsets, scored, found)
-    facts = usable_facts(columns(points, "<i8"), offsets, scored, found)
+    jd, mag, err = stretches(columns(stored, "<f8"), parts, scored, found)
     counts = found.in_window[scored]
     windows = WindowBatch(
         packet=scored,
@@ -56,7 +59,7 @@ def cut_windows(
         err=err,
         kind=_kinds(found.apparent[scored]),
         excluded=found.in_band[scored] - counts,
-        curve_hash=curve_hashes(*facts),
+        curve_hash=_hashes(columns(stored, "<i8"), parts, scored, found),
         n_points_band=found.by_band[scored],
     )
     return windows, rows[~long_enough]
@@ -81,6 +84,13 @@ def stellar(packets: PacketBatch) -> Bool:
         near = (packets.distpsnr1 >= 0) & (packets.distpsnr1 < CORRECTABLE_ARCSEC)
         sharp = (packets.sharpnr > -0.13) & (packets.sharpnr < 0.1) & (packets.chinr < 2)
         return np.asarray(correctable & np.where(near, packets.sgscore1 > 0.4, sharp))
+
+
+def _hashes(records: Int64, curves: Curves, rows: Int32, found: Sorted) -> Int64:
+    """A hash per curve; few at a time, so that what is hashed is still in the cache."""
+    groups = (rows[at : at + HASHED_AT_ONCE] for at in range(0, len(rows), HASHED_AT_ONCE))
+    hashes = [curve_hashes(*usable_facts(records, curves, group, found)) for group in groups]
+    return np.concatenate([np.empty(0, np.int64), *hashes])
 
 
 def _marked(rows: Int32, count: int) -> Bool:

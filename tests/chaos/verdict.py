@@ -175,8 +175,8 @@ def true_curves(packets, points, band, packet):
 def true_hashes(packets, rows, curves):
     """The curve hash of every packet, by (objectId, candid)."""
     index = {name: n for n, name in enumerate(dict.fromkeys(name for name, _ in curves))}
-    answers = [[*(curves.get((n, b), b"") for b in BANDS), b"", b""] for n in index]
-    seen = light_curves(packets, rows, index, answers)
+    pieces = [curves.get((n, b), b"") for n in index for b in BANDS]
+    seen = light_curves(packets, rows, index, pieces)
     windows, _ = cut_windows(packets, seen, rows, WindowPolicy())
     return {
         (packets.object_id[row], int(packets.candid[row])): value

@@ -77,6 +77,24 @@ class TestMerge:
         # An older packet is scored from what is there; its own point does not fit any more.
         assert curve(merge(store, packet("A", point(7, 17.0), history)), 0) == [6, 7]
 
+    def test_a_candid_with_two_times_is_one_point(self, stores):
+        # Longer than what the script looks through, so it finds the second one new.
+        store = stores(max_points=16)
+        merge(store, packet("A", point(8, 18.0), [point(n, 10.0 + n) for n in range(8)]))
+        curves = merge(store, packet("A", point(9, 20.0), [point(1, 19.0)]))
+        assert curve(curves, 0) in ([0, 1, 2, 3, 4, 5, 6, 7, 8, 9], [0, 2, 3, 4, 5, 6, 7, 8, 1, 9])
+        again = merge(store, packet("A", point(10, 21.0)))
+        assert curve(again, 0) == [*curve(curves, 0), 10]
+
+    @pytest.mark.parametrize("points", [40, 200, 500])
+    def test_a_growing_curve_takes_no_more_room_than_its_records(
+        self, store, client, unique, points
+    ):
+        for n in range(points):
+            merge(store, packet("A", point(n, 2459000.0 + n)))
+        used = client.memory_usage(f"{unique}:lc:{{A}}:1")
+        assert used < 1.25 * points * POINT.itemsize + 200  # sizes of an allocator's classes
+
     def test_every_merge_puts_the_end_of_life_off(self, stores, client, unique):
         store = stores(ttl_s=1000)
         merge(store, packet("A", point(1, 10.0)))
@@ -108,8 +126,8 @@ class TestMerge:
 
 POINTS = st.builds(
     lambda candid, jd, since, mag, own: (candid, jd, since, mag, PointFlag.OWN * own),
-    st.integers(-3, 3) | st.sampled_from([2**62, 2**62 + 1, -(2**62)]),
-    st.sampled_from([0.0, 2459000.25, 2459000.5, 2460000.0]),
+    st.integers(-9, 9) | st.sampled_from([2**62, 2**62 + 1, -(2**62)]),
+    st.sampled_from([0.0, 2459000.25, 2459000.5, 2459000.75, 2459001.0, 2460000.0]),
     st.sampled_from([2459001.0, 2459002.0, 2460001.0]),
     st.sampled_from([17.5, 18.0, 18.25, 19.0]),
     st.booleans(),
@@ -129,25 +147,33 @@ def as_points(rows):
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(
-    rows=st.lists(POINTS, min_size=1, max_size=14), kept=st.sampled_from([2, 512]), data=st.data()
+    rows=st.lists(POINTS, min_size=1, max_size=20),
+    kept=st.sampled_from([2, 9, 16, 512]),
+    data=st.data(),
 )
 def test_the_script_is_the_pure_rule_in_any_order_with_any_repeats(
     stores, client, unique, rows, kept, data
 ):
-    """Equal sets of points give equal bytes, however they are cut up, ordered and repeated."""
+    """Equal sets of points give equal bytes, however they are cut up, ordered and repeated.
+
+    A few more than the newest may lie before these.
+    """
     # A detection has one time, however often it is told.
     times = {candid: jd for candid, jd, *_ in rows}
     rows = [(candid, times[candid], *rest) for candid, _, *rest in rows]
     store = stores(max_points=kept)
     order = data.draw(st.permutations(rows + data.draw(st.lists(st.sampled_from(rows)))))
-    cuts = sorted(data.draw(st.sets(st.integers(1, len(order)), max_size=4)))
+    cuts = sorted(data.draw(st.sets(st.integers(1, len(order)), max_size=12)))
     emptied(client, unique)
     for start, stop in zip([0, *cuts], [*cuts, len(order)], strict=True):
         points = as_points(order[start:stop]) if start < stop else np.zeros(0, POINT)
         store.seed(["A"] * len(points), points, np.ones(len(points), np.uint8))
     expected = merge_points(as_points(rows), kept)
-    stored = client.get(f"{unique}:lc:{{A}}:1")
+    whole = client.get(f"{unique}:lc:{{A}}:1")
+    stored = whole[-kept * POINT.itemsize :]
     assert stored == expected.tobytes()
+    assert len(whole) <= (kept + -(-kept // 16)) * POINT.itemsize
+    assert client.strlen(f"{unique}:lc:{{A}}:1") % POINT.itemsize == 0
     assert np.frombuffer(stored, POINT)["candid"].tolist() == expected["candid"].tolist()
 
 

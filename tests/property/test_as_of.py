@@ -41,6 +41,6 @@ def test_as_of_is_its_definition(packets):
         np.array([packet[1] for packet in packets], dtype=np.float64),
         np.array([packet[2] for packet in packets], dtype=np.int64),
     )
-    points = kept.view(POINT).reshape(-1)
+    points = stored[kept]
     found = list(zip(points["jd"], points["candid"], band, strict=True))
     assert [found[start:stop] for start, stop in pairwise(offsets)] == wanted

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from worker.cuts import Cuts, passing
-from worker.photometry import Wanted, columns, sort_out, stretches, usable_facts
+from worker.photometry import Curves, Wanted, columns, sort_out, stretches, usable_facts
 from worker.types.light_curves import POINT, PointFlag
 
 CUTS = Cuts()
@@ -64,11 +64,14 @@ def test_points_are_sorted_out_by_the_rules(drawn):
     bands = np.array([point[-1] for point in flat], dtype=np.uint8)
     own = np.array([curve[1] for curve in drawn], dtype=np.uint8)
     star, wanted = (np.array([curve[n] for curve in drawn], dtype=bool) for n in (2, 3))
-    found = sort_out(columns(stored, "<f4"), columns(stored, "u1"), offsets, bands,
+    at = np.random.default_rng(0).permutation(len(flat)).astype(np.int32)
+    parts, shuffled = Curves(offsets, at, bands), np.empty_like(stored)
+    shuffled[at] = stored
+    found = sort_out(columns(shuffled, "<f4"), columns(shuffled, "u1"), parts,
                      Wanted(wanted, own, star), passing(CUTS))  # fmt: skip
     rows = np.flatnonzero(wanted).astype(np.int32)
-    seen = np.stack(stretches(columns(stored, "<f8"), offsets, rows, found), axis=1)
-    facts, ends = usable_facts(columns(stored, "<i8"), offsets, rows, found)
+    seen = np.stack(stretches(columns(shuffled, "<f8"), parts, rows, found), axis=1)
+    facts, ends = usable_facts(columns(shuffled, "<i8"), parts, rows, found)
     expected, hashed = [], []
     for row in rows.tolist():
         part = slice(offsets[row], offsets[row + 1])

@@ -59,18 +59,9 @@ def _curves(packets):
     points, band, owner = packed_points(packets, rows)
     of = np.array(packets.object_id)[owner]
     names = list(dict.fromkeys(packets.object_id))
-    answers = [
-        [
-            *(
-                merge_points(points[use], 512).tobytes() if use.any() else b""
-                for use in ((of == name) & (band == fid) for fid in (1, 2, 3))
-            ),
-            b"",
-            b"",
-        ]
-        for name in names
-    ]
-    curves = light_curves(packets, rows, {name: i for i, name in enumerate(names)}, answers)
+    cells = [(of == name) & (band == fid) for name in names for fid in (1, 2, 3)]
+    pieces = [merge_points(points[use], 512).tobytes() if use.any() else b"" for use in cells]
+    curves = light_curves(packets, rows, {name: i for i, name in enumerate(names)}, pieces)
     return replace(curves, late=rows % 2 == 0)
 
 

@@ -64,17 +64,9 @@ def curves_as_of(packets):
     points, band, owner = packed_points(packets, rows)
     names = sorted(set(packets.object_id))
     of = np.array([packets.object_id[row] for row in owner.tolist()])
-    answers = []
-    for name in names:
-        mine = of == name
-        bands = [
-            merge_points(points[mine & (band == fid)], 512).tobytes()
-            if (mine & (band == fid)).any()
-            else b""
-            for fid in (1, 2, 3)
-        ]
-        answers.append([*bands, b"", b""])
-    return light_curves(packets, rows, {name: i for i, name in enumerate(names)}, answers)
+    cells = [(of == name) & (band == fid) for name in names for fid in (1, 2, 3)]
+    pieces = [merge_points(points[use], 512).tobytes() if use.any() else b"" for use in cells]
+    return light_curves(packets, rows, {name: i for i, name in enumerate(names)}, pieces)
 
 
 def without_docs(schema):

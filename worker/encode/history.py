@@ -49,9 +49,9 @@ def detections(
     counts = np.diff(curves.offsets)[rows]
     owner = np.repeat(np.arange(len(rows)), counts)
     index = np.arange(len(owner)) + (curves.offsets[rows] - (np.cumsum(counts) - counts))[owner]
-    keep = listed[curves.points["programid"][index]]
-    index, owner = index[keep], owner[keep]
-    points = np.take(curves.points, index)
+    points = np.take(curves.stored, curves.at[index])
+    keep = listed[points["programid"]]
+    points, index, owner = points[keep], index[keep], owner[keep]
     positive = (points["flags"] & PointFlag.POSITIVE) > 0
     magpsf, sigmapsf = points["magpsf"].astype(np.float64), points["sigmapsf"].astype(np.float64)
     brightness = flux(magpsf)

@@ -6,7 +6,7 @@ from enum import IntEnum
 import numpy as np
 from numpy.typing import NDArray
 
-from worker.types.arrays import Bool, Int64, UInt8
+from worker.types.arrays import Bool, Int32, Int64, UInt8
 
 POINT = np.dtype(
     [
@@ -45,12 +45,18 @@ class PointFlag(IntEnum):
 class LightCurves:
     """The light curve of each packet's object as of that packet, all bands, ragged.
 
-    Points of packet *i* are rows `offsets[i]:offsets[i + 1]` of `points` (POINT) and `band`,
-    by jd, then candid, its own point included. `late` (P,): this packet was new to the state
-    although a newer packet of the object had been merged before.
+    Points of packet *i* are rows `offsets[i]:offsets[i + 1]` of `at` (place in `stored`, POINT)
+    and `band`, by jd, then candid, its own point included. `late` (P,): this packet was new to
+    the state although a newer packet of the object had been merged before its curve was read.
     """
 
     offsets: Int64
-    points: Points
+    stored: Points
+    at: Int32
     band: UInt8
     late: Bool
+
+    @property
+    def points(self) -> Points:
+        """The points of all curves, in turn (POINT): a copy."""
+        return np.take(self.stored, self.at)

@@ -93,7 +93,7 @@ class Nowhere:
 def run_in_memory(
     settings: Any, store: Any, scorer: Scorer, night: Night, pids: Sequence[int], size: int
 ) -> Cost:
-    """The loop over a night, batches of `size`; the first batch only warms up."""
+    """The loop over a night, batches of `size`; the first two only warm up."""
     from worker.commands.wiring import make_loop
     from worker.metrics import Metrics
     from worker.reuse import reuse_memory
@@ -105,9 +105,9 @@ def run_in_memory(
         source = MemorySource(some, size, stop)
         make_loop(settings, source, Nowhere(), store, scorer, Metrics(), stop, limits={}).run()
 
-    drain(islice(values, size))
-    measured = list(values)
     reuse_memory()
+    drain(islice(values, 2 * size))
+    measured = list(values)
     redis_s = sum(cpu_seconds(pids))
     started, loop_s = time.perf_counter(), time.process_time()
     drain(iter(measured))

@@ -157,7 +157,8 @@ def _points(
     curve = np.repeat(np.arange(len(counts)), counts)
     points = np.zeros(total, dtype=POINT)
     points["candid"] = FIRST_CANDID // 2 + first * 1_000_000 + np.arange(total)
-    points["jd"] = ends[curve] - rng.uniform(0, HISTORY_SPAN_DAYS, total)
+    days = rng.uniform(0, HISTORY_SPAN_DAYS, total)
+    points["jd"] = ends[curve] - days[np.lexsort((-days, curve))]  # candids rise with time
     points["known_since"] = points["jd"]
     period = rng.uniform(0.3, 30.0, len(counts))[curve]
     shape = 0.4 * np.sin(2 * np.pi * points["jd"] / period)

@@ -70,7 +70,7 @@ def cost(scorer: Any, points: int, batch: int, objects: int, extra: Any) -> dict
         settings = load_settings(None, values).settings
         seed_state(values, night)
         store = connect_store(settings)
-        some = replace(night, alerts=ALERTS + batch)
+        some = replace(night, alerts=ALERTS + 2 * batch)
         found = run_in_memory(settings, store, scorer, some, here.pids, batch)
         store.close()
     say(f"{points} points, batches of {batch}, {objects} objects: {found.processor:.0f} µs")
