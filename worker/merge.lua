@@ -18,7 +18,6 @@
 local SIZE = 48
 local OWN = 2
 local KEPT = tonumber(ARGV[1])
-local RECENT = math.ceil(KEPT / 8) * SIZE
 local LIMIT = (KEPT + math.ceil(KEPT / 16)) * SIZE
 
 local function number(record, at)
@@ -151,12 +150,13 @@ local function extended(curve, fresh)
     return curve
 end
 
-local function merge_whole(key, records)
-    local before = redis.call('GET', key) or ''
+local function merge_whole(key, before, records)
     local curve = extended(improved(before, records))
     curve = string.sub(curve, math.max(0, #curve - KEPT * SIZE) + 1)
     if curve ~= before then
-        redis.call('SET', key, curve)
+        redis.call('SET', key, curve, 'EX', ARGV[2])
+    else
+        redis.call('EXPIRE', key, ARGV[2])
     end
 end
 
@@ -171,24 +171,28 @@ local function merge_newest(key, from, before, records)
         -- A string that grew in place holds twice its size; this copies it to fit.
         redis.call('BITOP', 'OR', key, key)
     end
+    redis.call('EXPIRE', key, ARGV[2])
+end
+
+-- A packet carries its last month: mostly as many of the newest records, and a few new ones.
+local function merge(key, records)
+    local recent = 2 * #records + 8 * SIZE
+    local newest = redis.call('GETRANGE', key, -recent, -1)
+    if #newest < recent then
+        return merge_whole(key, newest, records)
+    end
+    local length = redis.call('STRLEN', key)
+    if length + #records > LIMIT or later(newest, records) then
+        return merge_whole(key, redis.call('GET', key), records)
+    end
+    merge_newest(key, length - recent, newest, records)
 end
 
 for i = 1, #KEYS do
-    local key, records = KEYS[i], ARGV[2 + i]
-    if records ~= '' then
-        local length = redis.call('STRLEN', key)
-        local from = length - RECENT
-        if from <= 0 or length + #records > LIMIT then
-            merge_whole(key, records)
-        else
-            local newest = redis.call('GETRANGE', key, from, -1)
-            if later(newest, records) then
-                merge_whole(key, records)
-            else
-                merge_newest(key, from, newest, records)
-            end
-        end
+    if ARGV[2 + i] ~= '' then
+        merge(KEYS[i], ARGV[2 + i])
+    else
+        redis.call('EXPIRE', KEYS[i], ARGV[2])
     end
-    redis.call('EXPIRE', key, ARGV[2])
 end
 return table.concat(added)
