@@ -18,6 +18,9 @@ Int64 = NDArray[np.int64]
 LEAF, GROUPS = 64, 16
 """Places of a leaf, and groups of places: minima over either are taken many at once."""
 
+FIRST = 3
+"""Nearest leaves that are looked into before it is asked which others can matter."""
+
 ROUNDING = np.float32(1e-5)
 """Share of a ball's distance and radius that rounding may be off by."""
 
@@ -88,12 +91,16 @@ def _nearest(
     part, squared = np.empty(LEAF, np.float32), np.empty((leaves, LEAF), np.float32)
     low, group = np.empty(LEAF, np.float32), np.empty(GROUPS, np.float32)
     for row in range(len(x)):
-        seen[0] = _bounds(x, row, centres, radius, bound)
+        _bounds(x, row, centres, radius, bound)
         low[:] = np.float32(np.inf)
-        _look_into(x, row, points, seen[0], part, squared, 0, low)
-        limit, visited = _limit(low, group, count), 1
+        visited = min(FIRST, leaves)
+        for number in range(visited):
+            seen[number] = _smallest(bound)
+            bound[seen[number]] = np.float32(np.inf)
+            _look_into(x, row, points, seen[number], part, squared, number, low)
+        limit = _limit(low, group, count)
         for leaf in range(leaves):
-            if bound[leaf] <= limit and leaf != seen[0]:
+            if bound[leaf] <= limit and bound[leaf] < np.float32(np.inf):  # not seen yet
                 _look_into(x, row, points, leaf, part, squared, visited, low)
                 seen[visited] = leaf
                 visited += 1
@@ -121,22 +128,27 @@ def _make_room(distance: Float32, index: Int32, row: int, found: np.float32) -> 
 
 
 @numba.njit(inline="always", nogil=True, fastmath=_FAST)
-def _bounds(x: Float32, row: int, centres: Float32, radius: Float32, bound: Float32) -> int:
-    """Squared distances that no point of a leaf falls below; the leaf where it is smallest."""
+def _bounds(x: Float32, row: int, centres: Float32, radius: Float32, bound: Float32) -> None:
+    """Squared distances that no point of a leaf falls below."""
     bound[:] = np.float32(0.0)
     for axis in range(len(centres)):
         value = x[row, axis]
         for leaf in range(len(radius)):
             step = value - centres[axis, leaf]
             bound[leaf] += step * step
-    first = 0
     for leaf in range(len(radius)):
         away = np.sqrt(bound[leaf])
         away -= radius[leaf] + ROUNDING * (away + radius[leaf])
         bound[leaf] = away * away if away > np.float32(0.0) else np.float32(0.0)
-        if bound[leaf] < bound[first]:
-            first = leaf
-    return first
+
+
+@numba.njit(inline="always", nogil=True)
+def _smallest(bound: Float32) -> int:
+    best = 0
+    for leaf in range(len(bound)):
+        if bound[leaf] < bound[best]:
+            best = leaf
+    return best
 
 
 @numba.njit(inline="always", nogil=True, fastmath=_FAST)
