@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from worker.types.arrays import Bool, Float64, Integers
+from worker.types.arrays import Bool, Float64, Int64, Integers, UInt8
 
 Cells = Sequence[bytes]
 
@@ -32,16 +32,20 @@ def varint(number: int) -> bytes:
     return bytes(out)
 
 
-def longs(values: Integers) -> Cells:
-    """Ints and longs."""
+def varints(values: Integers) -> tuple[UInt8, Int64]:
+    """Ints and longs as rows (N, 10), and how many bytes of each are used."""
     wide = np.asarray(values, dtype=np.int64)
     number = ((wide << 1) ^ (wide >> 63)).view(np.uint64)
-    shifts = 7 * np.arange(VARINT_BYTES, dtype=np.uint64)
-    groups = number[:, None] >> shifts
+    groups = number[:, None] >> (7 * np.arange(VARINT_BYTES, dtype=np.uint64))
     length = np.maximum(1, (groups != 0).sum(axis=1))
     more = np.arange(VARINT_BYTES) < length[:, None] - 1
-    raw = ((groups & np.uint64(0x7F)) | (more * np.uint64(0x80))).astype(np.uint8).tobytes()
-    starts = range(0, len(raw), VARINT_BYTES)
+    return ((groups & np.uint64(0x7F)) | (more * np.uint64(0x80))).astype(np.uint8), length
+
+
+def longs(values: Integers) -> Cells:
+    """Ints and longs."""
+    rows, length = varints(values)
+    raw, starts = rows.tobytes(), range(0, rows.size, VARINT_BYTES)
     return [raw[at : at + n] for at, n in zip(starts, length.tolist(), strict=True)]
 
 
@@ -100,13 +104,12 @@ def records(schema: Any, columns: Mapping[str, Cells]) -> Cells:
     return [b"".join(row) for row in zip(*parts, strict=True)]
 
 
-def arrays(offsets: NDArray[np.int64], items: Cells, prefix: bytes = b"") -> Cells:
-    """Arrays of encoded items, rows `offsets[i]:offsets[i + 1]`; `prefix`: a union's branch."""
+def arrays(offsets: NDArray[np.int64], items: Cells) -> Cells:
+    """Arrays of encoded items, rows `offsets[i]:offsets[i + 1]`."""
     return [
-        b"".join((prefix, varint(stop - start), *items[start:stop], END)) if stop > start
-        else prefix + END
+        b"".join((varint(stop - start), *items[start:stop], END)) if stop > start else END
         for start, stop in pairwise(offsets.tolist())
-    ]  # fmt: skip
+    ]
 
 
 def maps(keys: Sequence[str], values: Sequence[Cells]) -> Cells:

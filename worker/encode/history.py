@@ -2,17 +2,9 @@
 
 import numpy as np
 
-from worker.encode.columns import (
-    VALUE,
-    Cells,
-    arrays,
-    choices,
-    doubles,
-    longs,
-    nullable_doubles,
-    records,
-    string,
-)
+from worker.encode.columns import VALUE, Cells, choices, string, varint
+from worker.encode.tables import Table, arrays, doubles, longs, nullable_doubles, present
+from worker.encode.tables import choices as choice_table
 from worker.types.arrays import Bool, Float64, Int64, Integers, UInt8
 from worker.types.light_curves import LightCurves, PointFlag
 from worker.types.packets import BANDS, ForcedPoints, NonDetections, PacketBatch
@@ -23,6 +15,7 @@ MAGNITUDE_ERROR = 1.0857362047581296
 SIGNS = (string("f"), string("t"))
 """isdiffpos, by whether the difference is positive."""
 
+_SMALL_LONGS = [varint(number) for number in range(256)]
 _BAND_CELLS = [string(BANDS.get(fid, "")) for fid in range(max(BANDS) + 1)]
 
 
@@ -56,63 +49,54 @@ def detections(
     magpsf, sigmapsf = points["magpsf"].astype(np.float64), points["sigmapsf"].astype(np.float64)
     brightness = flux(magpsf)
     ra, dec, limit = _carried(packets, rows[owner], points["candid"], rows)
-    items = records(
-        schema,
-        {
-            **_epoch(points["jd"], curves.band[index], points["programid"]),
-            "candid": [VALUE + cell for cell in longs(points["candid"])],
-            "magpsf": doubles(magpsf),
-            "sigmapsf": doubles(sigmapsf),
-            "isdiffpos": choices(positive, [VALUE + sign for sign in SIGNS]),
-            "psfFlux": doubles(signed(brightness, positive)),
-            "psfFluxErr": doubles(brightness * sigmapsf / MAGNITUDE_ERROR),
-            "ra": nullable_doubles(ra),
-            "dec": nullable_doubles(dec),
-            "diffmaglim": nullable_doubles(limit),
-        },
-    )
-    return arrays(_offsets(owner, len(rows)), items, VALUE)
+    columns = {
+        **_epoch(points["jd"], curves.band[index], points["programid"]),
+        "candid": present(longs(points["candid"])),
+        "magpsf": doubles(magpsf),
+        "sigmapsf": doubles(sigmapsf),
+        "isdiffpos": present(choice_table(positive.astype(np.int64), SIGNS)),
+        "psfFlux": doubles(signed(brightness, positive)),
+        "psfFluxErr": doubles(brightness * sigmapsf / MAGNITUDE_ERROR),
+        "ra": nullable_doubles(ra),
+        "dec": nullable_doubles(dec),
+        "diffmaglim": nullable_doubles(limit),
+    }
+    return arrays(schema, columns, _offsets(owner, len(rows)), VALUE)
 
 
 def non_detections(schema: object, table: NonDetections, rows: Integers, listed: Bool) -> Cells:
     """Per packet its upper limits, those of listed programs only."""
     index, offsets = _of_packets(table.packet, table.programid, rows, listed)
     limit = table.diffmaglim[index]
-    items = records(
-        schema,
-        {
-            **_epoch(table.jd[index], table.band[index], table.programid[index]),
-            "diffmaglim": nullable_doubles(limit),
-            "psfFluxErr": nullable_doubles(flux(limit) / 5),
-        },
-    )
-    return arrays(offsets, items, VALUE)
+    columns = {
+        **_epoch(table.jd[index], table.band[index], table.programid[index]),
+        "diffmaglim": nullable_doubles(limit),
+        "psfFluxErr": nullable_doubles(flux(limit) / 5),
+    }
+    return arrays(schema, columns, offsets, VALUE)
 
 
 def forced_points(schema: object, table: ForcedPoints, rows: Integers, listed: Bool) -> Cells:
     """Per packet its forced photometry, that of listed programs only."""
     index, offsets = _of_packets(table.packet, table.programid, rows, listed)
     zero = table.magzpsci[index]
-    items = records(
-        schema,
-        {
-            **_epoch(table.jd[index], table.band[index], table.programid[index]),
-            "flux": nullable_doubles(table.flux[index]),
-            "flux_err": nullable_doubles(table.flux_err[index]),
-            "magzpsci": nullable_doubles(zero),
-            "psfFlux": nullable_doubles(table.flux[index] * flux(zero)),
-            "psfFluxErr": nullable_doubles(table.flux_err[index] * flux(zero)),
-        },
-    )
-    return arrays(offsets, items, VALUE)
+    columns = {
+        **_epoch(table.jd[index], table.band[index], table.programid[index]),
+        "flux": nullable_doubles(table.flux[index]),
+        "flux_err": nullable_doubles(table.flux_err[index]),
+        "magzpsci": nullable_doubles(zero),
+        "psfFlux": nullable_doubles(table.flux[index] * flux(zero)),
+        "psfFluxErr": nullable_doubles(table.flux_err[index] * flux(zero)),
+    }
+    return arrays(schema, columns, offsets, VALUE)
 
 
-def _epoch(jd: Float64, fid: UInt8, programid: UInt8) -> dict[str, Cells]:
+def _epoch(jd: Float64, fid: UInt8, programid: UInt8) -> dict[str, Table]:
     return {
         "jd": doubles(jd),
-        "fid": longs(fid),
-        "band": bands(fid),
-        "programid": longs(programid),
+        "fid": choice_table(fid, _SMALL_LONGS),
+        "band": choice_table(fid, _BAND_CELLS),
+        "programid": choice_table(programid, _SMALL_LONGS),
     }
 
 
@@ -134,11 +118,15 @@ def _carried(
     """Position and limit of the points that the packets themselves carry, NaN for others."""
     table = packets.detections
     mine = np.flatnonzero(np.isin(table.packet, rows))
-    owners = np.concatenate([table.packet[mine], rows]).tolist()
-    candids = np.concatenate([table.candid[mine], packets.candid[rows]]).tolist()
+    owners = np.concatenate([table.packet[mine], rows])
+    candids = np.concatenate([table.candid[mine], packets.candid[rows]])
     # The packet's own entry comes last and so wins.
-    place = {key: number for number, key in enumerate(zip(owners, candids, strict=True))}
-    found = [place.get(key, -1) for key in zip(packet.tolist(), candid.tolist(), strict=True)]
+    keys = zip(owners.tolist(), candids.tolist(), strict=True)
+    place = {key: number for number, key in enumerate(keys)}
+    found = np.full(len(candid), -1)
+    likely = np.flatnonzero(np.isin(candid, candids))
+    wanted = zip(packet[likely].tolist(), candid[likely].tolist(), strict=True)
+    found[likely] = [place.get(key, -1) for key in wanted]
     ra, dec, limit = (
         np.concatenate([getattr(table, name)[mine], getattr(packets, name)[rows], [np.nan]])[found]
         for name in ("ra", "dec", "diffmaglim")
