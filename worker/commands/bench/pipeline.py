@@ -27,8 +27,11 @@ DIFFERENCES = (
 @night_options
 @server_options
 @SCORING
-@click.option("--workers", default=1, show_default=True, type=click.IntRange(1, 64))
+@click.option("--workers", "crews", multiple=True, default=(1,), show_default=True,
+              type=click.IntRange(1, 64), help="Worker processes; repeatable.")  # fmt: skip
 @click.option("--repeats", default=1, show_default=True, help="Runs; the median is the result.")
+@click.option("--plot", type=click.Path(path_type=Path),
+              help="Plot alerts/s against the number of workers (PNG).")  # fmt: skip
 @json_option
 def pipeline(
     files: tuple[Path, ...],
@@ -39,12 +42,13 @@ def pipeline(
     redis_url: str | None,
     assignments: tuple[str, ...],
     scoring: Any,
-    workers: int,
+    crews: tuple[int, ...],
     repeats: int,
+    plot: Path | None,
     *,
     as_json: bool,
 ) -> None:
-    """Drain a night of alerts by BOOM's protocol.
+    """Drain a night of alerts by BOOM's protocol; a result for each number of workers.
 
     FILES: packets that are multiplied into the night; without them they are simulated.
     """
@@ -53,15 +57,40 @@ def pipeline(
 
     night = Night.of(files, alerts, median, p95)
     say(f"{night.alerts} alerts of {night.objects} objects, {night.mean_bytes / 1e3:.1f} kB each")
+    results = []
     with servers(bootstrap, redis_url) as here:
-        runs = [
-            drain(night, here, f"{scoring}{n}", scoring, workers, assignments)
-            for n in range(repeats)
-        ]
-    rate = statistics.median(run["alerts_per_s"] for run in runs)
-    result = min(runs, key=lambda run: abs(run["alerts_per_s"] - rate))
-    result["runs_alerts_per_s"] = [run["alerts_per_s"] for run in runs]
-    click.echo(json.dumps(result) if as_json else text_of(result))
+        for workers in crews:
+            names = [f"{scoring}{workers}.{n}" for n in range(repeats)]
+            runs = [drain(night, here, name, scoring, workers, assignments) for name in names]
+            results.append(median_of(runs))
+            click.echo(json.dumps(results[-1]) if as_json else text_of(results[-1]))
+    if plot is not None:
+        draw(results, plot)
+
+
+def median_of(runs: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The run whose rate is nearest the median, and all rates."""
+    rates = [run["alerts_per_s"] for run in runs]
+    result = min(runs, key=lambda run: abs(run["alerts_per_s"] - statistics.median(rates)))
+    return {**result, "runs_alerts_per_s": rates}
+
+
+def draw(results: Sequence[dict[str, Any]], path: Path) -> None:
+    """Alerts per second against the number of workers, and each run's."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(5, 3.5), layout="constrained")
+    axis = figure.subplots()
+    workers = [result["workers"] for result in results]
+    axis.plot(workers, [result["alerts_per_s"] for result in results], "o-")
+    for result in results:
+        rates = result["runs_alerts_per_s"]
+        axis.plot([result["workers"]] * len(rates), rates, "k.", markersize=3)
+    axis.set_xticks(workers)
+    axis.set_xlabel(f"worker processes on {results[0]['cores']} cores, Kafka and Redis beside them")
+    axis.set_ylabel("alerts per second")
+    axis.set_ylim(bottom=0)
+    figure.savefig(path, dpi=150)
 
 
 def drain(

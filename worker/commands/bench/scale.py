@@ -16,7 +16,7 @@ LABELS = {
     "batch": "records per batch",
     "objects": "objects in Redis",
 }
-USUAL_HISTORY, USUAL_BATCH, USUAL_OBJECTS = 50, 1024, 4096
+USUAL_HISTORY, USUAL_BATCH, USUAL_OBJECTS = 50, 256, 4096
 
 
 @click.command()
