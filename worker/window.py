@@ -88,9 +88,10 @@ def stellar(packets: PacketBatch) -> Bool:
 
 def _hashes(records: Int64, curves: Curves, rows: Int32, found: Sorted) -> Int64:
     """A hash per curve; few at a time, so that what is hashed is still in the cache."""
-    groups = (rows[at : at + HASHED_AT_ONCE] for at in range(0, len(rows), HASHED_AT_ONCE))
+    starts = range(0, max(1, len(rows)), HASHED_AT_ONCE)  # also of none: it compiles
+    groups = (rows[at : at + HASHED_AT_ONCE] for at in starts)
     hashes = [curve_hashes(*usable_facts(records, curves, group, found)) for group in groups]
-    return np.concatenate([np.empty(0, np.int64), *hashes])
+    return np.concatenate(hashes)
 
 
 def _marked(rows: Int32, count: int) -> Bool:
