@@ -77,14 +77,18 @@ class TestMerge:
         # An older packet is scored from what is there; its own point does not fit any more.
         assert curve(merge(store, packet("A", point(7, 17.0), history)), 0) == [6, 7]
 
-    def test_a_candid_with_two_times_is_one_point(self, stores):
-        # Longer than what the script looks through, so it finds the second one new.
-        store = stores(max_points=16)
-        merge(store, packet("A", point(8, 18.0), [point(n, 10.0 + n) for n in range(8)]))
-        curves = merge(store, packet("A", point(9, 20.0), [point(1, 19.0)]))
-        assert curve(curves, 0) in ([0, 1, 2, 3, 4, 5, 6, 7, 8, 9], [0, 2, 3, 4, 5, 6, 7, 8, 1, 9])
-        again = merge(store, packet("A", point(10, 21.0)))
-        assert curve(again, 0) == [*curve(curves, 0), 10]
+    def test_a_candid_with_two_times_is_one_point(self, store, client, unique):
+        # Longer than what the script looks through, so it finds the second time new.
+        history = [point(n, 10.0 + n) for n in range(30)]
+        merge(store, packet("A", point(30, 40.0), history))
+        curves = merge(store, packet("A", point(31, 42.0), [point(1, 41.0)]))
+        assert client.strlen(f"{unique}:lc:{{A}}:1") == 33 * POINT.itemsize
+        assert sorted(curve(curves, 0)) == list(range(32))
+        told = as_points([(1, jd, 42.0, 18.0, 0) for jd in (11.0, 41.0)])
+        [winner] = merge_points(told, 512)["jd"]
+        assert curves.points["jd"][curve(curves, 0).index(1)] == winner
+        again = merge(store, packet("A", point(32, 43.0)))
+        assert curve(again, 0) == [*curve(curves, 0), 32]
 
     @pytest.mark.parametrize("points", [40, 200, 500])
     def test_a_growing_curve_takes_no_more_room_than_its_records(
@@ -175,6 +179,30 @@ def test_the_script_is_the_pure_rule_in_any_order_with_any_repeats(
     assert len(whole) <= (kept + -(-kept // 16)) * POINT.itemsize
     assert client.strlen(f"{unique}:lc:{{A}}:1") % POINT.itemsize == 0
     assert np.frombuffer(stored, POINT)["candid"].tolist() == expected["candid"].tolist()
+
+
+@pytest.mark.parametrize("kept", [64, 512])
+def test_long_curves_are_the_pure_rule_too(stores, client, unique, kept):
+    """Packets with their last month, mostly in turn, some late, some from long ago."""
+    rng = np.random.default_rng(kept)
+    candids = 3 * np.arange(300) * rng.choice([-1, 1], 300)
+    facts = [
+        (int(c), 2459000.0 + n // 3, 2459000.0 + n + 9 * k, 18.0 + k / 4, int(k == 0) * 2)
+        for n, c in enumerate(candids) for k in range(3)
+    ]  # fmt: skip
+    store, told = stores(max_points=kept), []
+    client.config_resetstat()
+    ends = np.clip(np.arange(1, 301) + rng.integers(-4, 5, 300) * (rng.random(300) < 0.2), 1, 300)
+    for end in [*ends.tolist(), 40, 150, 300]:
+        first = max(0, end - int(rng.integers(1, 12)))
+        part = [facts[3 * n + int(rng.integers(0, 3))] for n in range(first, end)]
+        store.seed(["A"] * len(part), as_points(part), np.ones(len(part), np.uint8))
+        told += part
+        stored = client.get(f"{unique}:lc:{{A}}:1")[-kept * POINT.itemsize :]
+        assert stored == merge_points(as_points(told), kept).tobytes()
+    used = client.info("commandstats")
+    # All ways were taken: behind the curve, among its newest, and the whole of it.
+    assert all(used[f"cmdstat_{name}"]["calls"] > 5 for name in ("append", "setrange", "set"))
 
 
 class TestClaims:
