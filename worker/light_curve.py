@@ -3,9 +3,8 @@
 `merge_points` is the rule that the Lua script of the store carries out inside Redis.
 """
 
-import hashlib
-from collections.abc import Mapping, Sequence
-from itertools import pairwise
+from collections.abc import Sequence
+from dataclasses import replace
 
 import numba
 import numpy as np
@@ -13,11 +12,8 @@ from numpy.typing import NDArray
 
 from worker.photometry import CANDID, FLAGS, JD, KNOWN_SINCE, OWN, columns
 from worker.types.arrays import Bool, Float64, Int32, Int64, UInt8
-from worker.types.light_curves import POINT, LightCurves, PointFlag, Points
+from worker.types.light_curves import POINT, LightCurves, PointFlag, Points, StoredCurves
 from worker.types.packets import BANDS, Detections, PacketBatch
-
-MAX_POINTS = 512
-"""Newest points per band that a curve holds (design: State)."""
 
 UNKNOWN_SCORE = 255
 SCORE_STEPS = 250
@@ -69,16 +65,22 @@ def merge_points(points: Points, max_points: int) -> Points:
 
 
 @numba.njit(nogil=True)
-def _earliest(next_of: Int64, heads: Float64, records: Int64) -> int:
-    """The band whose next point comes first, by jd (`heads`, inf behind the last), then candid."""
-    best = 0
-    for band in range(1, len(heads)):
-        sooner = heads[band] < heads[best]
-        if not sooner and heads[band] == heads[best] and heads[band] < np.inf:
-            sooner = records[next_of[band], CANDID] < records[next_of[best], CANDID]
-        if sooner:
-            best = band
-    return best
+def _woven(records: Int64, times: Float64, left: Int32, right: Int32, out: Int32) -> None:
+    """Two lists of places, each sorted by jd and candid, as one.
+
+    Steps by arithmetic: which list is next can't be guessed, and a branch would be.
+    """
+    a = b = 0
+    while a < len(left) and b < len(right):
+        i, j = left[a], right[b]
+        second = times[j, JD] < times[i, JD]
+        if times[j, JD] == times[i, JD]:
+            second = records[j, CANDID] < records[i, CANDID]
+        out[a + b] = j if second else i
+        step = int(second)
+        a, b = a + 1 - step, b + step
+    out[a + b : b + len(left)] = left[a:]
+    out[len(left) + b :] = right[b:]
 
 
 @numba.njit(cache=True, nogil=True)
@@ -92,29 +94,30 @@ def as_of(
     packet's own point and the points with jd < its jd that were known by then, merged over the
     bands by jd and candid.
     """
-    total = 0
-    for row in range(len(jd)):
-        for band in range(bounds.shape[1]):
-            total += bounds[row, band, 1] - bounds[row, band, 0]
+    total = (bounds[:, :, 1] - bounds[:, :, 0]).sum()
     offsets = np.zeros(len(jd) + 1, np.int64)
-    kept, fid = np.empty(total, np.int32), np.empty(total, np.uint8)
+    kept, fid = np.empty(total + 1, np.int32), np.empty(total, np.uint8)
+    before = np.empty(total, np.int32)
     count = 0
-    heads = np.empty(bounds.shape[1])
     for row in range(len(jd)):
-        next_of, stop = bounds[row, :, 0].copy(), bounds[row, :, 1]
-        for band in range(len(heads)):
-            heads[band] = times[next_of[band], JD] if next_of[band] < stop[band] else np.inf
-        band = _earliest(next_of, heads, records)
-        while heads[band] < np.inf:
-            i = next_of[band]
-            known = heads[band] < jd[row] and times[i, KNOWN_SINCE] <= jd[row]
-            if known or records[i, CANDID] == candid[row]:
-                kept[count] = i
-                fid[count] = band + 1
-                count += 1
-            next_of[band] = i + 1
-            heads[band] = times[i + 1, JD] if i + 1 < stop[band] else np.inf
-            band = _earliest(next_of, heads, records)
+        start = count
+        for band in range(bounds.shape[1]):
+            first = count
+            for i in range(bounds[row, band, 0], bounds[row, band, 1]):
+                kept[count] = i  # one place behind the end at most
+                known = (times[i, JD] < jd[row]) & (times[i, KNOWN_SINCE] <= jd[row])
+                count += known | (records[i, CANDID] == candid[row])
+            if start < first < count:
+                earlier = before[: first - start]
+                earlier[:] = kept[start:first]
+                later = kept[first:count].copy()
+                _woven(records, times, earlier, later, kept[start:count])
+        curve, names = kept[start:count], fid[start:count]  # from 0 on: this is vectorised
+        for band in range(bounds.shape[1]):
+            low, high = np.int32(bounds[row, band, 0]), np.int32(bounds[row, band, 1])
+            for n in range(len(curve)):
+                if (low <= curve[n]) & (curve[n] < high):
+                    names[n] = np.uint8(band + 1)
         offsets[row + 1] = count
     return offsets, kept[:count], fid[:count]
 
@@ -124,15 +127,16 @@ def broken(records: Int64, times: Float64, bounds: Int64) -> Bool:
     """Stretches (S, 2) that are not sorted by jd and candid, or hold a candid twice."""
     found = np.zeros(len(bounds), np.bool_)
     for cell in range(len(bounds)):
+        part = slice(bounds[cell, 0], bounds[cell, 1])
+        candids, jds = records[part, CANDID], times[part, JD]
         ascending = True
-        for i in range(bounds[cell, 0] + 1, bounds[cell, 1]):
-            rises = records[i, CANDID] > records[i - 1, CANDID]
+        for i in range(1, len(jds)):
+            rises = candids[i] > candids[i - 1]
             ascending &= rises
-            sooner = times[i, JD] < times[i - 1, JD]
-            found[cell] |= sooner or (times[i, JD] == times[i - 1, JD] and not rises)
+            found[cell] |= (jds[i] < jds[i - 1]) | ((jds[i] == jds[i - 1]) & (not rises))
         if not ascending:
-            candids = np.sort(records[bounds[cell, 0] : bounds[cell, 1], CANDID])
-            found[cell] |= np.any(candids[1:] == candids[:-1])
+            in_turn = np.sort(candids)
+            found[cell] |= np.any(in_turn[1:] == in_turn[:-1])
     return found
 
 
@@ -155,49 +159,33 @@ def newest_own(
     return newest
 
 
-def curve_hashes(facts: Int64, ends: Int64) -> Int64:
-    """First 8 bytes, big-endian signed, of BLAKE2b over each curve's records.
+def light_curves(packets: PacketBatch, stored: StoredCurves) -> LightCurves:
+    """The curve of each packet's object as of that packet; of other packets an empty one.
 
-    Curve *i* has the points `ends[i]:ends[i + 1]`, with known_since zeroed: when a point became
-    known doesn't change a score.
+    Where the script could not see that a candid was there already (merge.lua), the records are
+    merged here.
     """
-    raw = facts.data.cast("B") if len(facts) else b""  # no view of nothing can be cast
-    bounds = (ends * POINT.itemsize).tolist()
-    digests = [hashlib.blake2b(raw[a:b]).digest()[:8] for a, b in pairwise(bounds)]
-    return np.frombuffer(b"".join(digests), dtype=">i8").astype(np.int64)
-
-
-def light_curves(
-    packets: PacketBatch,
-    rows: Int32,
-    index: Mapping[str, int],
-    pieces: Sequence[bytes],
-    added: Sequence[bytes] = (),
-    max_points: int = MAX_POINTS,
-) -> LightCurves:
-    """The curve as of each packet of `rows`, from what the state holds.
-
-    `index`: objectId to its number; `pieces`: the records of each object and band, in turn;
-    `added`: per object the candids whose own values were new to the state (merge.lua). Where the
-    script could not see that a candid was there already, the records are merged here.
-    """
-    points, bounds = _joined(pieces)
+    points, bounds = _joined(stored.pieces)
     records, times = columns(points, "<i8"), columns(points, "<f8")
     bad = np.flatnonzero(broken(records, times, bounds)).tolist()
     if bad:
-        merged = {cell: merge_points(points[slice(*bounds[cell])], max_points) for cell in bad}
-        mended = [merged[n].tobytes() if n in merged else raw for n, raw in enumerate(pieces)]
-        return light_curves(packets, rows, index, mended, added, max_points)
-    bounds[:, 0] = np.maximum(bounds[:, 0], bounds[:, 1] - max_points)
-    cells = bounds.reshape(len(index), len(BANDS), 2)
-    objects = [index[packets.object_id[row]] for row in rows.tolist()]
+        pieces = list(stored.pieces)
+        for cell in bad:
+            mended = merge_points(points[slice(*bounds[cell])], stored.max_points)
+            pieces[cell] = mended.tobytes()
+        return light_curves(packets, replace(stored, pieces=pieces))
+    bounds[:, 0] = np.maximum(bounds[:, 0], bounds[:, 1] - stored.max_points)
+    cells = bounds.reshape(len(stored.index), len(BANDS), 2)
+    objects = [stored.index[packets.object_id[row]] for row in stored.rows.tolist()]
     of_packets = np.zeros((len(packets), len(BANDS), 2), dtype=np.int64)
-    of_packets[rows] = cells[objects]
+    of_packets[stored.rows] = cells[objects]
     offsets, at, bands = as_of(records, times, of_packets, packets.jd, packets.candid)
-    new = np.frombuffer(b"".join(added), "<i8")
-    ends = np.cumsum([0, *(len(a) // new.itemsize for a in added or [b""] * len(index))])
+    new = np.frombuffer(b"".join(stored.added), "<i8")
+    added = stored.added or [b""] * len(stored.index)
+    ends = np.cumsum([0, *(len(candids) // new.itemsize for candids in added)])
     newest = newest_own(records, times, columns(points, "u1"), cells, new, ends)
-    return LightCurves(offsets, points, at, bands, _late(packets, rows, objects, newest, new))
+    late = _late(packets, stored.rows, objects, newest, new)
+    return LightCurves(offsets, points, at, bands, late)
 
 
 def _joined(pieces: Sequence[bytes]) -> tuple[Points, Int64]:

@@ -14,13 +14,14 @@ from worker.cuts import judge_packets
 from worker.errors import BatchAbortedError, ConfigError
 from worker.judge import RecentScores, effective_p, judge, with_own_batch
 from worker.ledger import ledger_record
+from worker.light_curve import light_curves
 from worker.metrics import Metrics
 from worker.outcome import Outcomes, partition_of, settle, unscorable
 from worker.patience import Patience, Stopped
 from worker.rooms import Rooms, Rules
 from worker.types.arrays import Bool, Int32
 from worker.types.judgement import Claims, Emission, Judgement, ScoredBatch
-from worker.types.light_curves import LightCurves
+from worker.types.light_curves import LightCurves, StoredCurves
 from worker.types.outcomes import DeadLetter
 from worker.types.packets import PacketBatch
 from worker.types.records import Message, RecordBatch, TopicPartition
@@ -44,7 +45,7 @@ class Merged:
     packets: PacketBatch
     dead: Sequence[DeadLetter]
     fates: Sequence[str | None]
-    curves: LightCurves
+    stored: StoredCurves
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +77,7 @@ class Loop:
         self._decode = metrics.timed("decode", rooms.decoder.decode)
         self._merge = metrics.timed("state", rooms.store.merge)
         self._await = metrics.timed("wait", Future[Merged].result)
-        self._cut = metrics.timed("window", cut_windows)
+        self._cut = metrics.timed("window", self._windows)
         self._score = metrics.timed("score", self._scored)
         self._claim = metrics.timed("claim", rooms.store.claim)
         self._encode = metrics.timed("encode", self._messages)
@@ -134,9 +135,8 @@ class Loop:
     def _finish(self, batch: InFlight) -> None:
         """One batch: each record ends as alert, counted skip, duplicate or dead letter."""
         records, fresh, merged = batch.records, batch.fresh, self._merged(batch)
-        packets, fates, curves = merged.packets, merged.fates, merged.curves
-        rows = _rows_to_score(fates, fresh[packets.record])
-        windows, short = self._cut(packets, curves, rows, self._rules.window)
+        packets, fates = merged.packets, merged.fates
+        curves, windows, short = self._cut(merged, fresh)
         scores, pvalues = self._score(windows)
         claims = self._claimed(records, packets, windows, scores)
         judgement, claims = self._judged(packets, windows, scores, pvalues, claims)
@@ -150,6 +150,12 @@ class Loop:
             self._commit(self._encode(scored, dead, outcomes), _offsets_of(records, fresh))
             self._dead_letter_watch = watch
         self._account(scored, outcomes)
+
+    def _windows(self, merged: Merged, fresh: Bool) -> tuple[LightCurves, WindowBatch, Int32]:
+        """The curves as of their packets, the windows to score, the packets with too short ones."""
+        curves = light_curves(merged.packets, merged.stored)
+        rows = _rows_to_score(merged.fates, fresh[merged.packets.record])
+        return curves, *cut_windows(merged.packets, curves, rows, self._rules.window)
 
     def _scored(self, windows: WindowBatch) -> tuple[Scores, PValues]:
         scores = self._scorer.score(

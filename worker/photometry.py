@@ -40,13 +40,13 @@ def _corrected(
 ) -> tuple[float, float]:
     if not (0 <= distnr < CORRECTABLE_ARCSEC and magnr > 0):
         return np.nan, np.nan
-    a, b = np.exp(-magnr / MAGNITUDE), np.exp(-magpsf / MAGNITUDE)
-    total = a + sign * b
+    ratio = sign * np.exp((magnr - magpsf) / MAGNITUDE)
+    total = 1 + ratio
     if not total > 0:
         return np.nan, np.nan
-    variance = (b * sigmapsf) ** 2 - (a * sigmagnr) ** 2
-    noise = np.sqrt(variance) if variance > 0 else b * sigmapsf
-    return -MAGNITUDE * np.log(total), noise / total
+    variance = (ratio * sigmapsf) ** 2 - sigmagnr**2
+    noise = np.sqrt(variance) if variance > 0 else abs(ratio) * sigmapsf
+    return magnr - MAGNITUDE * np.log(total), noise / total
 
 
 @numba.njit(cache=True, nogil=True)
@@ -60,9 +60,10 @@ def corrected(
 ) -> tuple[Float64, Float64]:
     """Apparent magnitude and error (mag) from a difference; NaN where it is undefined.
 
-    m = -2.5 log10(a + s b), a and b the reference's and the difference's flux, s the sign. The
-    error takes the reference's noise out of the difference's where the root is real, else it
-    is that of an extended source (specification: alerts, section 2).
+    m = -2.5 log10(a + s b), a and b the reference's and the difference's flux, s the sign; here
+    in units of a, which takes one exponential. The error takes the reference's noise out of the
+    difference's where the root is real, else it is that of an extended source (specification:
+    alerts, section 2).
     """
     mag, err = np.empty(len(magpsf)), np.empty(len(magpsf))
     for i in range(len(magpsf)):
@@ -130,28 +131,29 @@ def sort_out(
     mag, err = np.empty(points), np.empty(points)
     in_band, in_window = np.zeros(count, np.int32), np.zeros(count, np.int32)
     apparent, by_band = np.zeros(count, np.bool_), np.zeros((count, 3), np.int32)
+    of_band = np.empty(points, np.int64)
     for row in range(count):
         if not wanted.curve[row]:
             continue
-        start, stop, possible = offsets[row], offsets[row + 1], 0
-        for i in range(start, stop):  # by itself: quick, and without the next loop's branches
+        own, possible = 0, 0
+        for i in range(offsets[row], offsets[row + 1]):
             usable[i] = _passes(octets, at[i], passing)
-        for i in range(start, stop):
-            own = band[i] == wanted.band[row]
-            if own or _may_be_saturated(facts, at[i], passing):
-                mag[i], err[i] = _apparent(facts, octets, at[i])
-                usable[i] &= not mag[i] < passing.saturated_mag
+            if _may_be_saturated(facts, at[i], passing):
+                usable[i] &= not _apparent(facts, octets, at[i])[0] < passing.saturated_mag
             by_band[row, band[i] - 1] += usable[i]
-            in_band[row] += own and usable[i]
-            possible += own and usable[i] and err[i] > 0
+            of_band[own] = i  # written in any case: bands alternate, a branch would be guessed
+            own += band[i] == wanted.band[row]
+        for i in of_band[:own]:
+            mag[i], err[i] = _apparent(facts, octets, at[i])
+            in_band[row] += usable[i]
+            possible += usable[i] & (err[i] > 0)
         apparent[row] = wanted.star[row] and possible > 0 and 2 * possible >= in_band[row]
-        for i in range(start, stop):
-            if not usable[i] or band[i] != wanted.band[row]:
-                continue
-            kept[i] = err[i] > 0
+        for i in of_band[:own]:
             if not apparent[row]:
-                mag[i], err[i] = facts[at[i], MAGPSF], facts[at[i], SIGMAPSF]
-                kept[i] = err[i] > 0 and octets[at[i], FLAGS] & POSITIVE != 0
+                positive = octets[at[i], FLAGS] & POSITIVE != 0
+                mag[i] = facts[at[i], MAGPSF]
+                err[i] = facts[at[i], SIGMAPSF] if positive else np.nan
+            kept[i] = usable[i] & (err[i] > 0)
             in_window[row] += kept[i]
     return Sorted(usable, kept, mag, err, in_band, in_window, apparent, by_band)
 
@@ -159,7 +161,7 @@ def sort_out(
 @numba.njit(nogil=True)
 def _passes(octets: UInt8, i: int, passing: Passing) -> bool:
     good = passing.scores[octets[i, RB], octets[i, DRB]] & passing.programs[octets[i, PROGRAMID]]
-    return bool(good and octets[i, FLAGS] & NEAR_ASTEROID == 0)
+    return bool(good & (octets[i, FLAGS] & NEAR_ASTEROID == 0))
 
 
 @numba.njit(nogil=True)
@@ -184,29 +186,11 @@ def stretches(
 ) -> tuple[Float64, Float64, Float64]:
     """jd, magnitude and error of the kept points of these curves, in turn."""
     total = found.in_window[rows].sum()
-    jd, mag, err = np.empty(total), np.empty(total), np.empty(total)
+    jd, mag, err = np.empty(total + 1), np.empty(total + 1), np.empty(total + 1)
     end = 0
     for row in rows:
         for i in range(curves.offsets[row], curves.offsets[row + 1]):
-            if found.kept[i]:
-                jd[end], mag[end], err[end] = times[curves.at[i], JD], found.mag[i], found.err[i]
-                end += 1
-    return jd, mag, err
-
-
-@numba.njit(cache=True, nogil=True)
-def usable_facts(records: Int64, curves: Curves, rows: Int32, found: Sorted) -> tuple[Int64, Int64]:
-    """Usable points of these curves as integers (M, 6), known_since zeroed, and their offsets."""
-    ends = np.zeros(len(rows) + 1, np.int64)
-    for number, row in enumerate(rows):
-        ends[number + 1] = ends[number] + found.by_band[row].sum()
-    facts = np.empty((ends[-1], records.shape[1]), np.int64)
-    end = 0
-    for row in rows:
-        for i in range(curves.offsets[row], curves.offsets[row + 1]):
-            if found.usable[i]:
-                for column in range(records.shape[1]):
-                    facts[end, column] = records[curves.at[i], column]
-                facts[end, KNOWN_SINCE] = 0
-                end += 1
-    return facts, ends
+            # Written in any case, one place behind the end at most: no branch to be guessed.
+            jd[end], mag[end], err[end] = times[curves.at[i], JD], found.mag[i], found.err[i]
+            end += found.kept[i]
+    return jd[:total], mag[:total], err[:total]

@@ -6,11 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from worker.light_curve import light_curves
 from worker.store import Store
 from worker.types.arrays import Bool, Int64
 from worker.types.judgement import Claims, Emission
-from worker.types.light_curves import LightCurves
+from worker.types.light_curves import StoredCurves
 from worker.types.packets import PacketBatch
 from worker.types.records import TopicPartition
 
@@ -20,8 +19,8 @@ class ReadOnlyStore(Store):
 
     def merge(
         self, packets: PacketBatch, public: Bool, next_offsets: Mapping[TopicPartition, int]
-    ) -> LightCurves:
-        """The curve as of each public packet, from what is there."""
+    ) -> StoredCurves:
+        """What is there of the public packets' objects."""
         del next_offsets
         rows = np.flatnonzero(public).astype(np.int32)
         index: dict[str, int] = {}
@@ -34,7 +33,7 @@ class ReadOnlyStore(Store):
             return list(pipe.execute())
 
         pieces = [piece or b"" for piece in chain.from_iterable(self._call("read", call))]
-        return light_curves(packets, rows, index, pieces, max_points=self._max_points)
+        return StoredCurves(rows, index, pieces, max_points=self._max_points)
 
     def claim(
         self,

@@ -7,7 +7,7 @@ from typing import Protocol
 from worker.judge import EmissionPolicy
 from worker.types.arrays import Bool, Float64, Int64
 from worker.types.judgement import Claims, Provenance, ScoredBatch
-from worker.types.light_curves import LightCurves
+from worker.types.light_curves import StoredCurves
 from worker.types.outcomes import DeadLetter
 from worker.types.packets import PacketBatch
 from worker.types.records import Message, RecordBatch, TopicPartition
@@ -61,8 +61,8 @@ class Store(Protocol):
 
     def merge(
         self, packets: PacketBatch, public: Bool, next_offsets: Mapping[TopicPartition, int]
-    ) -> LightCurves:
-        """Merge the public packets; curves as of each packet."""
+    ) -> StoredCurves:
+        """Merge the public packets; what the state then holds of their objects."""
 
     def claim(
         self,

@@ -27,13 +27,13 @@ import redis
 from worker.cluster import Cluster
 from worker.connect import Address, connect, translated
 from worker.errors import ConfigError
-from worker.light_curve import MAX_POINTS, light_curves, merge_points, packed_points
+from worker.light_curve import merge_points, packed_points
 from worker.marks import Marks, Raising
 from worker.memos import Memos
 from worker.redis_facts import ServerFacts, servers
 from worker.types.arrays import Bool, Float64, Int64, UInt8
 from worker.types.judgement import Claims, Emission
-from worker.types.light_curves import LAYOUT_VERSION, LightCurves
+from worker.types.light_curves import LAYOUT_VERSION, MAX_POINTS, StoredCurves
 from worker.types.packets import BANDS, PacketBatch
 from worker.types.records import TopicPartition
 
@@ -91,8 +91,8 @@ class Store:
 
     def merge(
         self, packets: PacketBatch, public: Bool, next_offsets: Mapping[TopicPartition, int]
-    ) -> LightCurves:
-        """Merge the public packets and return each one's curve; other rows get an empty curve.
+    ) -> StoredCurves:
+        """Merge the public packets; what the state then holds of their objects.
 
         The marks of `next_offsets` are written last. Raises RestartRequiredError when a mark is
         lower than this worker wrote it: the state lost its tail and must be rebuilt.
@@ -107,7 +107,7 @@ class Store:
         added, pieces = answers[: len(names)], answers[len(names) : -len(self._marks.keys)]
         marks.check(answers[-len(self._marks.keys) :])
         found = [piece or b"" for piece in chain.from_iterable(pieces)]
-        return light_curves(packets, rows, index, found, added, self._max_points)
+        return StoredCurves(rows, index, found, added, self._max_points)
 
     def seed(self, object_ids: Sequence[str], points: Any, band: UInt8) -> None:
         """Merge points that came without a packet; `object_ids` and `band` name each one's key."""

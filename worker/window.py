@@ -4,25 +4,21 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from worker.curve_hash import curve_hashes
 from worker.cuts import Cuts, judge_packets, passing
-from worker.light_curve import curve_hashes, light_curves
+from worker.light_curve import light_curves
 from worker.photometry import (
     CORRECTABLE_ARCSEC,
     Curves,
-    Sorted,
     Wanted,
     columns,
     sort_out,
     stretches,
-    usable_facts,
 )
-from worker.types.arrays import Bool, Int32, Int64, UInt8
-from worker.types.light_curves import LightCurves
+from worker.types.arrays import Bool, Int32, UInt8
+from worker.types.light_curves import LightCurves, StoredCurves
 from worker.types.packets import PacketBatch
 from worker.types.windows import MagnitudeKind, WindowBatch
-
-HASHED_AT_ONCE = 32
-"""Curves whose records are laid side by side to be hashed: 1.5 MB of 500 points in two bands."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +55,7 @@ def cut_windows(
         err=err,
         kind=_kinds(found.apparent[scored]),
         excluded=found.in_band[scored] - counts,
-        curve_hash=_hashes(columns(stored, "<i8"), parts, scored, found),
+        curve_hash=curve_hashes(columns(stored, "<i8"), parts, scored, found),
         n_points_band=found.by_band[scored],
     )
     return windows, rows[~long_enough]
@@ -69,7 +65,7 @@ def warm_up(nothing: PacketBatch) -> None:
     """Compile, or load what was compiled, on no packets at all: a first batch must not wait."""
     rows, policy = np.empty(0, np.int32), WindowPolicy()
     judge_packets(nothing, policy.cuts)
-    cut_windows(nothing, light_curves(nothing, rows, {}, []), rows, policy)
+    cut_windows(nothing, light_curves(nothing, StoredCurves(rows, {}, [])), rows, policy)
 
 
 def stellar(packets: PacketBatch) -> Bool:
@@ -84,14 +80,6 @@ def stellar(packets: PacketBatch) -> Bool:
         near = (packets.distpsnr1 >= 0) & (packets.distpsnr1 < CORRECTABLE_ARCSEC)
         sharp = (packets.sharpnr > -0.13) & (packets.sharpnr < 0.1) & (packets.chinr < 2)
         return np.asarray(correctable & np.where(near, packets.sgscore1 > 0.4, sharp))
-
-
-def _hashes(records: Int64, curves: Curves, rows: Int32, found: Sorted) -> Int64:
-    """A hash per curve; few at a time, so that what is hashed is still in the cache."""
-    starts = range(0, max(1, len(rows)), HASHED_AT_ONCE)  # also of none: it compiles
-    groups = (rows[at : at + HASHED_AT_ONCE] for at in starts)
-    hashes = [curve_hashes(*usable_facts(records, curves, group, found)) for group in groups]
-    return np.concatenate(hashes)
 
 
 def _marked(rows: Int32, count: int) -> Bool:

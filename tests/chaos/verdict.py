@@ -11,6 +11,7 @@ from tests.oracle import expected_outcomes, grouped
 from worker.decode import Decoder
 from worker.ledger import check
 from worker.light_curve import light_curves, merge_points, packed_points
+from worker.types.light_curves import StoredCurves
 from worker.types.packets import BANDS
 from worker.types.records import RecordBatch
 from worker.window import WindowPolicy, cut_windows
@@ -176,7 +177,7 @@ def true_hashes(packets, rows, curves):
     """The curve hash of every packet, by (objectId, candid)."""
     index = {name: n for n, name in enumerate(dict.fromkeys(name for name, _ in curves))}
     pieces = [curves.get((n, b), b"") for n in index for b in BANDS]
-    seen = light_curves(packets, rows, index, pieces)
+    seen = light_curves(packets, StoredCurves(rows, index, pieces))
     windows, _ = cut_windows(packets, seen, rows, WindowPolicy())
     return {
         (packets.object_id[row], int(packets.candid[row])): value

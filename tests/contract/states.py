@@ -3,6 +3,7 @@
 import numpy as np
 
 from tests.packets import packet_batch
+from worker.light_curve import light_curves
 from worker.types.records import TopicPartition
 
 P0, P1 = TopicPartition("in", 0), TopicPartition("in", 1)
@@ -12,7 +13,7 @@ def merge(store, *packets, public=None, **next_offsets):
     batch = packet_batch(packets)
     listed = np.ones(len(batch), bool) if public is None else np.array(public)
     offsets = {{"p0": P0, "p1": P1}[name]: at for name, at in next_offsets.items()}
-    return store.merge(batch, listed, offsets)
+    return light_curves(batch, store.merge(batch, listed, offsets))
 
 
 def emptied(client, unique):

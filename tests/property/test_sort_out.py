@@ -1,6 +1,5 @@
 """Which points go into a window, against the rules read aloud."""
 
-import itertools
 import math
 
 import numpy as np
@@ -8,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from worker.cuts import Cuts, passing
-from worker.photometry import Curves, Wanted, columns, sort_out, stretches, usable_facts
+from worker.photometry import Curves, Wanted, columns, sort_out, stretches
 from worker.types.light_curves import POINT, PointFlag
 
 CUTS = Cuts()
@@ -71,15 +70,13 @@ def test_points_are_sorted_out_by_the_rules(drawn):
                      Wanted(wanted, own, star), passing(CUTS))  # fmt: skip
     rows = np.flatnonzero(wanted).astype(np.int32)
     seen = np.stack(stretches(columns(shuffled, "<f8"), parts, rows, found), axis=1)
-    facts, ends = usable_facts(columns(shuffled, "<i8"), parts, rows, found)
-    expected, hashed = [], []
+    expected = []
     for row in rows.tolist():
         part = slice(offsets[row], offsets[row + 1])
         kept, is_apparent = window(stored[part], bands[part], own[row], star[row])
         assert (found.in_window[row], found.apparent[row]) == (len(kept), is_apparent)
         expected += kept
-        hashed.append([p["jd"] for p in stored[part] if is_usable(p)])
+        assert found.usable[part].tolist() == [is_usable(p) for p in stored[part]]
+        counted = np.bincount(bands[part][found.usable[part]], minlength=4)[1:]
+        assert found.by_band[row].tolist() == counted.tolist()
     np.testing.assert_allclose(seen, np.array(expected, dtype=np.float64).reshape(-1, 3))
-    times = facts.view(np.float64)
-    assert [times[a:b, 1].tolist() for a, b in itertools.pairwise(ends)] == hashed
-    assert not times[:, 2].any()

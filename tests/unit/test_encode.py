@@ -20,6 +20,7 @@ from worker.light_curve import light_curves, merge_points, packed_points
 from worker.simulate import simulate_packets
 from worker.topics import Topics
 from worker.types.judgement import Claims, Emission, Judgement, Provenance, ScoredBatch
+from worker.types.light_curves import StoredCurves
 from worker.types.records import RecordBatch, TopicPartition
 from worker.window import WindowPolicy, cut_windows
 
@@ -61,7 +62,9 @@ def _curves(packets):
     names = list(dict.fromkeys(packets.object_id))
     cells = [(of == name) & (band == fid) for name in names for fid in (1, 2, 3)]
     pieces = [merge_points(points[use], 512).tobytes() if use.any() else b"" for use in cells]
-    curves = light_curves(packets, rows, {name: i for i, name in enumerate(names)}, pieces)
+    curves = light_curves(
+        packets, StoredCurves(rows, {name: i for i, name in enumerate(names)}, pieces)
+    )
     return replace(curves, late=rows % 2 == 0)
 
 

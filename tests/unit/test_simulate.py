@@ -17,6 +17,7 @@ from worker.light_curve import light_curves, merge_points, packed_points
 from worker.simulate import SimulatedNight, scattered_letters, simulate_packets
 from worker.simulate.packet import HISTORY_DAYS
 from worker.simulate.schema import packet_schema
+from worker.types.light_curves import StoredCurves
 from worker.types.records import RecordBatch, TopicPartition
 from worker.types.windows import MagnitudeKind
 from worker.window import WindowPolicy, cut_windows
@@ -66,7 +67,9 @@ def curves_as_of(packets):
     of = np.array([packets.object_id[row] for row in owner.tolist()])
     cells = [(of == name) & (band == fid) for name in names for fid in (1, 2, 3)]
     pieces = [merge_points(points[use], 512).tobytes() if use.any() else b"" for use in cells]
-    return light_curves(packets, rows, {name: i for i, name in enumerate(names)}, pieces)
+    return light_curves(
+        packets, StoredCurves(rows, {name: i for i, name in enumerate(names)}, pieces)
+    )
 
 
 def without_docs(schema):

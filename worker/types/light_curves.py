@@ -1,5 +1,6 @@
 """Stored detections, and light curves made of them."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -33,12 +34,32 @@ Points = NDArray[np.void]
 """An array of POINT."""
 
 
+MAX_POINTS = 512
+"""Newest points per band that a curve holds (design: State)."""
+
+
 class PointFlag(IntEnum):
     """Bits of POINT.flags."""
 
     POSITIVE = 1  # the difference is positive
     OWN = 2  # values come from the detection's own alert, not from a history copy
     NEAR_ASTEROID = 4  # a known solar-system object within 5 arcsec
+
+
+@dataclass(frozen=True, slots=True)
+class StoredCurves:
+    """What the state holds of the objects of some packets, as it was read.
+
+    `rows` (R,): the packets; `index`: objectId to its number; `pieces`: the records of each
+    object and band, in turn, of which the newest `max_points` count; `added`: per object the
+    candids (8 bytes each) whose own values were new to the state, or nothing of all objects.
+    """
+
+    rows: Int32
+    index: Mapping[str, int]
+    pieces: Sequence[bytes]
+    added: Sequence[bytes] = ()
+    max_points: int = MAX_POINTS
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,7 @@ def seed_memos(values: Sequence[str], night: Any) -> int:
     from worker.commands.wiring import connect_store, make_decoder, make_rules
     from worker.config import load_settings
     from worker.cuts import judge_packets
+    from worker.light_curve import light_curves
     from worker.window import cut_windows
 
     settings = load_settings(None, values).settings
@@ -39,9 +40,8 @@ def seed_memos(values: Sequence[str], night: Any) -> int:
     while len(records := source.poll_batch()):
         packets, _ = decoder.decode(records)
         kept = np.array([fate is None for fate in judge_packets(packets, policy.cuts)], dtype=bool)
-        curves = store.merge(packets, kept, {})
-        rows = np.flatnonzero(kept).astype(np.int32)
-        windows, _ = cut_windows(packets, curves, rows, policy)
+        curves = light_curves(packets, store.merge(packets, kept, {}))
+        windows, _ = cut_windows(packets, curves, np.flatnonzero(kept).astype(np.int32), policy)
         older = np.ones(len(windows.jd), dtype=bool)
         older[windows.offsets[1:] - 1] = False
         offsets = windows.offsets - np.arange(len(windows.offsets))
