@@ -21,11 +21,11 @@ from models.period import _describe
 from worker.commands.compile import compile_all
 from worker.curve_hash import _hashes
 from worker.decode import kernel
-from worker.light_curve import as_of
+from worker.light_curve import as_of, broken, newest_own
 from worker.photometry import corrected, sort_out, stretches
 compile_all.callback()
-photometry = corrected, sort_out, stretches
-for function in (kernel.run, as_of, _hashes, *photometry, side_features, _describe):
+curves = as_of, broken, newest_own, _hashes, corrected, sort_out, stretches
+for function in (kernel.run, *curves, side_features, _describe):
     assert sum(function.stats.cache_hits.values()) == 1, function
     assert not sum(function.stats.cache_misses.values()), function
 print(os.environ["NUMBA_CACHE_DIR"])
