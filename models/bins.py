@@ -30,6 +30,15 @@ SMALLEST_BIN, FULL_BIN, FULL_SHARE = 200, 1000, 0.1
 SMALLEST_SIDE = 100
 """Scores on this side of `LONG` without which they are borrowed from the other: p reaches 1 %."""
 
+WIDE = 120
+STRANGEST = 0.1
+"""From the bin of `WIDE` points on only its strangest tenth is told by its own length.
+
+How long a curve becomes depends on its class: faint, red and slow objects are detected less often.
+Conditioned on length alone, the p of an ordinary object would follow the mix of classes there, and
+so how often it was observed.
+"""
+
 TAIL_SHARE = 0.05
 TAIL_COUNT = 10
 """Scores without which no Pareto tail is fitted; it speaks beyond the largest alone."""
@@ -119,8 +128,7 @@ class BinnedSets:
                     place[kind, :, column] = place[kind, :, 0]
                     continue
                 place[kind, :, column] = np.arange(len(sets), len(sets) + len(EDGES) + 1)
-                members = _members(n_points[kind][mine])
-                sets += [values[mine[chosen]] for chosen in members]
+                sets += _sets(values[mine], n_points[kind][mine])
         return cls(ReferenceSets.of(sets), place, tuple(score))
 
     def nearest_kind(self, kind: UInt8) -> UInt8:
@@ -143,6 +151,21 @@ class BinnedSets:
     def p(self, which: Int64, score: Float64) -> tuple[Float64, Bool]:
         """p (B,) of scores against sets by index, and whether the tail fit was used."""
         return self.sets.p(which, score)
+
+
+def _sets(scores: Float64, n_points: Int64) -> list[Float64]:
+    """Scores of each bin, from those of numbers of points in ascending order; see WIDE."""
+    own = [np.sort(scores[rows]) for rows in _members(n_points)]
+    ordinary = [values[: int((1.0 - STRANGEST) * len(values))] for values in own]
+    limit = np.array([values.max(initial=-np.inf) for values in ordinary])
+    bins, first = bin_of(n_points), int(bin_of(np.array([WIDE]))[0])
+    wide = np.sort(scores[(bins >= first) & (scores <= limit[bins])])
+    if len(wide) < SMALLEST_SIDE:
+        return own
+    for values, most in zip(ordinary[first:], limit[first:], strict=True):
+        level = (np.arange(len(values)) + 0.5) / len(values)
+        values[:] = np.minimum(wide[(level * len(wide)).astype(np.int64)], most)
+    return own
 
 
 def _members(n_points: Int64) -> Iterator[Int64]:

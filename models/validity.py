@@ -177,24 +177,15 @@ def agreement(found: Sample, each: Sequence[Split]) -> list[tuple[str, int, floa
     ]  # fmt: skip
 
 
-def leaks(
-    found: Sample, grown: Sequence[Split], whole: Sequence[Split]
-) -> list[tuple[str, str, int, Float64]]:
-    """Class, `whole` or `grown`, curves, Spearman correlation of p with each of PATTERNS.
-
-    Each is judged by calibrations of its like.
-    """
+def leaks(part: Scored, each: Sequence[Split]) -> list[tuple[str, int, Float64]]:
+    """Class, its curves (one of an object), Spearman correlation of p with each of PATTERNS."""
     result = []
-    for name, part, each in (
-        ("whole", found.whole, whole),
-        ("grown", one_each(found.grown), grown),
-    ):
-        p = mean_p(part, each)
-        for group in np.unique(part.group).tolist():
-            mine = (part.group == group) & np.isfinite(p)
-            if mine.sum() >= SMALLEST_CLASS:
-                values = [spearman(p[mine], part.pattern[mine, i]) for i in range(len(PATTERNS))]
-                result.append((group or "unlabelled", name, int(mine.sum()), np.array(values)))
+    p = mean_p(part, each)
+    for group in np.unique(part.group).tolist():
+        mine = (part.group == group) & np.isfinite(p)
+        if mine.sum() >= SMALLEST_CLASS:
+            values = [spearman(p[mine], part.pattern[mine, i]) for i in range(len(PATTERNS))]
+            result.append((group or "unlabelled", int(mine.sum()), np.array(values)))
     return result
 
 

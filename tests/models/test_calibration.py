@@ -5,7 +5,7 @@ import hashlib
 import numpy as np
 import pytest
 
-from models.bins import EDGES, BinnedSets, ReferenceSets, bin_of
+from models.bins import EDGES, WIDE, BinnedSets, ReferenceSets, bin_of
 from models.calibration import (
     CalibrationError,
     conformal_p,
@@ -126,9 +126,46 @@ def test_a_sparse_bin_borrows_the_nearest_lengths():
 def test_a_full_bin_borrows_nothing():
     n = np.repeat(np.arange(5, 500), 1000)
     for length in (5, 39, 40, 100, 450):
-        (b,) = np.unique(bin_of(np.array(lengths_used(n, length)).astype(np.int64)))
+        used = lengths_used(n, length)
+        strangest = used if length < WIDE else used[-len(used) // 10 :]
+        (b,) = np.unique(bin_of(np.array(strangest).astype(np.int64)))
         assert b == bin_of(np.array([length]))
     assert (np.diff(EDGES) > 0).all()
+
+
+def a_mixed_survey(count=80_000, seed=5):
+    """Slow objects, ordinary to the score, are detected less often: n, score, whether slow."""
+    rng = np.random.default_rng(seed)
+    n = np.exp(rng.uniform(np.log(WIDE), np.log(800), count)).astype(np.int64)
+    slow = rng.uniform(size=count) < 0.8 - 0.7 * np.log(n / WIDE) / np.log(800 / WIDE)
+    return n, rng.normal(size=count) - 1.3 * slow, slow
+
+
+def test_p_of_a_class_does_not_follow_the_mix_of_classes_at_each_length():
+    n, score, slow = a_mixed_survey()
+    sets = BinnedSets.of({1: score}, {1: n})
+    fresh_n, fresh, slow = a_mixed_survey(seed=6)
+    p, _ = sets.p(sets.of_bin(np.ones(len(fresh), dtype=np.uint8), fresh_n), fresh)
+    for mine in (slow, ~slow):
+        assert abs(spearman(p[mine], fresh_n[mine].astype(float))) < 0.1
+    lengths = np.searchsorted([200, 300, 450], fresh_n, side="right")
+    for b in range(4):
+        assert 0.007 < (p[lengths == b] <= 0.01).mean() < 0.015
+        assert (p[lengths == b] <= 0.1).mean() == pytest.approx(0.1, abs=0.015)
+    for low, high in ((0.2, 0.4), (0.4, 0.6), (0.6, 0.8)):
+        assert ((p > low) & (p <= high)).mean() == pytest.approx(0.2, abs=0.02)
+
+
+def test_within_a_length_p_keeps_the_order_of_the_scores():
+    n, score, _ = a_mixed_survey()
+    sets = BinnedSets.of({1: score}, {1: n})
+    length, fresh = np.full(5000, 300), np.linspace(-4, 4, 5000)
+    p, _ = sets.p(sets.of_bin(np.ones(5000, dtype=np.uint8), length), fresh)
+    assert (np.diff(p) <= 0).all()
+    alike = score[bin_of(n) == bin_of(length[:1])]
+    exact = conformal_p(alike, fresh)
+    strange = (exact <= 0.1) & (exact > 1.5 / len(alike))
+    np.testing.assert_allclose(p[strange], exact[strange])
 
 
 def test_a_length_with_few_objects_is_flagged_at_its_nominal_rate(tmp_path):

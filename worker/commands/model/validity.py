@@ -1,6 +1,6 @@
 """`model validity`: do the artefact's p-values keep their promise on curves no head saw?"""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,7 +10,7 @@ from worker.commands.model.failures import as_config_errors
 from worker.commands.model.training import data_option
 
 if TYPE_CHECKING:
-    from models.validity import Sample
+    from models.validity import Sample, Split
 
 
 @click.command()
@@ -43,7 +43,7 @@ def validity(files: tuple[Path, ...], directory: Path | None, surveys: tuple[str
 
 def report(found: Sequence["Sample"]) -> str:
     """Three tables; a stream calibrates with one alert of an object (`model calibrate`)."""
-    from models.validity import GROWN, ONE_ALERT, PATTERNS, WHOLE, agreement, flagged, leaks, splits
+    from models.validity import GROWN, ONE_ALERT, PATTERNS, WHOLE, agreement, flagged, splits
 
     shares, tests, correlations = [], [], []
     for each in found:
@@ -56,17 +56,16 @@ def report(found: Sequence["Sample"]) -> str:
             shares.append([each.survey, name, *row])
         shares.append(["", "curves", *(f"{count:,}" for *_, count in cells.values())])
         tests += agreement_rows(each.survey, agreement(each, chosen[GROWN]))
-        correlations += [[each.survey, group, name, f"{count:,}", *(f"{v:+.2f}" for v in values)]
-                         for group, name, count, values in
-                         leaks(each, chosen[GROWN], chosen[WHOLE])]  # fmt: skip
+        correlations += leak_rows(each, chosen)
     lengths = [name if name in {"whole", "grown"} else f"{name} points" for name in cells]
+    classes = ["survey", "class", "curves", "scores of the 1,000", "number", *PATTERNS]
     return "\n\n".join([
         "Flagged at a nominal 1 %, in %, by length",
         table(["survey", "scores of the 1,000", *lengths], shares),
         "p of unseen inliers against p of those that calibrated: two-sample KS",
         table(["survey", "points", "judged", "median p", "passed"], tests),
         "Spearman correlation of p, class by class",
-        table(["survey", "class", "curves", "number", *PATTERNS], correlations),
+        table(classes, correlations),
     ])  # fmt: skip
 
 
@@ -79,6 +78,20 @@ def agreement_rows(survey: str, found: Sequence[tuple[str, int, float, float]]) 
         rows.append([survey, f"worst of {len(bins)} bins: {name}", f"{judged:,}", f"{p:.2f}",
                      f"{100 * passed:.0f} %"])  # fmt: skip
     return rows
+
+
+def leak_rows(found: "Sample", chosen: Mapping[str, Sequence["Split"]]) -> list[list[str]]:
+    """Whole curves by every kind of calibration, growing ones by those made of growing ones."""
+    from models.validity import WHOLE, leaks, one_each
+
+    judged = [("whole", found.whole, kind) for kind in chosen]
+    grown = one_each(found.grown)
+    judged += [("grown", grown, kind) for kind in chosen if kind != WHOLE]
+    return [
+        [found.survey, group, name, kind, f"{count:,}", *(f"{v:+.2f}" for v in values)]
+        for name, part, kind in judged
+        for group, count, values in leaks(part, chosen[kind])
+    ]
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
