@@ -24,8 +24,8 @@ STEP, LONGEST = 1.05, 2000
 LONG = SHORTEST
 """From here on the score knows the period."""
 
-SMALLEST_BIN, FULL_BIN, FULL_SHARE = 200, 1000, 0.1
-"""A bin with fewer scores borrows those nearest in length: 200, or a tenth of all up to 1,000."""
+SMALLEST_BIN, FULL_BIN, FULL_SHARE = 200, 400, 0.1
+"""A bin with fewer scores borrows those nearest in length: 200, or a tenth of all up to 400."""
 
 SMALLEST_SIDE = 100
 """Scores on this side of `LONG` without which they are borrowed from the other: p reaches 1 %."""

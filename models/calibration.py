@@ -14,9 +14,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 
 from models.bins import BinnedSets
+from models.weights import write_tensors
 
 Float64 = NDArray[np.float64]
 Int64 = NDArray[np.int64]
@@ -138,8 +138,7 @@ def save_calibration(
             ("nearest", nearest.astype(np.int32)),
         ):
             tensors[f"{KINDS[k]}.{name}"] = torch.from_numpy(values[mine].copy())
-    save_file(tensors, path, metadata={"survey": survey, "model_sha256": model_sha256})
-    path.chmod(0o644)
+    write_tensors(path, tensors, {"survey": survey, "model_sha256": model_sha256})
 
 
 def load_calibration(path: Path) -> Calibration:

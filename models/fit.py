@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors.torch import save_file
 
 from models.artifact import CALIBRATION_PREFIX, HEADS_FILE, PROVISIONAL_FILE, write_sums
 from models.calibration import SMALLEST_SET, save_calibration
@@ -32,7 +31,7 @@ from models.recipe import (
 from models.sanity import FitError, check_detector
 from models.scorer import Scorer
 from models.simulate import SURVEY, simulate_curves
-from models.weights import ENCODER_FILE, load_encoder, read_record
+from models.weights import ENCODER_FILE, load_encoder, read_record, write_tensors
 
 log = logging.getLogger(__name__)
 
@@ -84,7 +83,7 @@ def fit_artifact(encoder: Path, curves: CurveSet, plan: FitPlan, out: Path) -> d
     found = detector(raw)
     out.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(encoder / ENCODER_FILE, out / ENCODER_FILE)
-    save_file(detector.tensors(), out / HEADS_FILE)
+    write_tensors(out / HEADS_FILE, detector.tensors())
     record = {
         **read_record(encoder),
         "name": plan.name,

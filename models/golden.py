@@ -6,14 +6,14 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 
 from models.artifact import ArtifactError, verify, write_sums
 from models.convert import load_any
 from models.embed import TOLERANCES, embed_windows, read_windows
 from models.scorer import Scorer
 from models.simulate import simulate_curves
-from models.weights import WeightsError
+from models.weights import WeightsError, write_tensors
 
 GOLDEN_FILE = "golden.safetensors"
 CURVES = 64
@@ -35,7 +35,7 @@ def write_golden(directory: Path) -> None:
     }
     answers = _answers(Scorer.load(directory, "cpu"), inputs)
     tensors = {n: torch.from_numpy(np.ascontiguousarray(a)) for n, a in (inputs | answers).items()}
-    save_file(tensors, directory / GOLDEN_FILE)
+    write_tensors(directory / GOLDEN_FILE, tensors)
     write_sums(directory)
 
 

@@ -137,7 +137,7 @@ class ViewHeads:
         }
         for i, body in enumerate((*self.svdd, *self.classifiers)):
             found |= {f"body.{i}.{key}": value for key, value in body.state_dict().items()}
-        return {name: tensor.contiguous() for name, tensor in found.items()}
+        return found
 
     @classmethod
     def from_tensors(

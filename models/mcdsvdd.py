@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.optim.swa_utils import AveragedModel
 
 Int64 = NDArray[np.int64]
 Float64 = NDArray[np.float64]
@@ -41,7 +42,8 @@ class TrainPlan:
     """Epochs at most, patience and rates; `seed` decides everything random.
 
     `draws`: rows of an epoch, all without. `clip`: largest norm of a gradient. `balanced`:
-    early stopping looks at the mean over classes, not over objects.
+    early stopping looks at the mean over classes, not over objects. `average`: early stopping sees
+    and keeps the average of the weights over the latest steps, see `_latest`.
     """
 
     seed: int = 0
@@ -54,6 +56,7 @@ class TrainPlan:
     weight_decay: float = 1e-6
     clip: float | None = 1.0
     balanced: bool = True
+    average: bool = True
 
     def with_seed(self, seed: int) -> "TrainPlan":
         """The same training from another seed."""
@@ -62,7 +65,7 @@ class TrainPlan:
 
 PARITY = TrainPlan(
     autoencoder_epochs=200, epochs=200, patience=30, batch=256, rate=5e-4, weight_decay=0.0,
-    clip=None, balanced=False,
+    clip=None, balanced=False, average=False,
 )  # fmt: skip
 """The reference's training (its settings for `synth_a`)."""
 
@@ -244,22 +247,44 @@ def _train(
 ) -> None:  # fmt: skip
     """Epochs of weighted draws with early stopping; the best state is restored."""
     rng = np.random.default_rng(plan.seed)
-    best, waited = float("inf"), 0
-    state = {name: t.clone() for name, t in module.state_dict().items()}
+    moving = _latest if plan.average else _last
+    averaged = AveragedModel(module, avg_fn=moving, use_buffers=True)
+    best, waited, state = float("inf"), 0, _state(module)
     for _ in range(epochs):
         module.train()
         for drawn in _draws(rng, weight, plan.batch, plan.draws or len(weight)):
             take_step(module, optimiser, loss(drawn), plan.clip)
+            averaged.update_parameters(module)
+        newest = _state(module)
+        module.load_state_dict(averaged.module.state_dict())
         module.eval()
         with torch.no_grad():
             value = validate()
         waited = 0 if value < best else waited + 1
         if value < best:
-            best, state = value, {n: t.clone() for n, t in module.state_dict().items()}
+            best, state = value, _state(module)
         if waited > plan.patience:
             break
+        module.load_state_dict(newest)
     module.load_state_dict(state)
     module.eval()
+
+
+def _latest(average: Tensor, newest: Tensor, steps: Tensor | int) -> Tensor:
+    """An average of the weights over the latest tenth of all steps, or so.
+
+    The rate stays constant, and so the weights never come to rest (polynomial-decay averaging:
+    Shamir and Zhang 2013, equation 3, eta = 8).
+    """
+    return average + (newest - average) * (9.0 / (9.0 + steps))
+
+
+def _last(_average: Tensor, newest: Tensor, _steps: Tensor | int) -> Tensor:
+    return newest
+
+
+def _state(module: nn.Module) -> dict[str, Tensor]:
+    return {name: tensor.clone() for name, tensor in module.state_dict().items()}
 
 
 def _draws(rng: np.random.Generator, weight: Float64, batch: int, count: int) -> Iterator[Tensor]:

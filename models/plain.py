@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors.torch import save_file
 from torch import Tensor
 
 from models.artifact import HEADS_FILE, ArtifactError, verify, write_sums
@@ -23,7 +22,7 @@ from models.mcdsvdd import (
     squared_distances,
 )
 from models.scaling import Scaling
-from models.weights import fill, read_record, read_tensors
+from models.weights import fill, read_record, read_tensors, write_tensors
 
 Float64 = NDArray[np.float64]
 Int64 = NDArray[np.int64]
@@ -72,7 +71,7 @@ class PlainModel:
         directory.mkdir(parents=True, exist_ok=True)
         body = {f"body.{k}": v for k, v in self._body.state_dict().items()}
         tensors = {**body, **self._scaling.tensors(), "centres": self._centres}
-        save_file({k: v.contiguous() for k, v in tensors.items()}, directory / HEADS_FILE)
+        write_tensors(directory / HEADS_FILE, tensors)
         record = {"kind": "features", "classes": self.classes, "head": asdict(self.config)}
         text = json.dumps(record, indent=1) + "\n"
         (directory / "config.json").write_text(text, encoding="utf-8")

@@ -71,7 +71,7 @@ class Recipe:
     pieces: int = 2
     widths: tuple[int, ...] = (128, 64)
     latent: int = 16
-    plan: TrainPlan = field(default_factory=lambda: TrainPlan(draws=8192, epochs=80, patience=15))
+    plan: TrainPlan = field(default_factory=lambda: TrainPlan(draws=8192, epochs=160, patience=30))
     predicted_share: tuple[float, ...] = (0.5, 0.5, 0.5, 0.5, 0.5, 0.4, 0.2, 0.2)
 
 

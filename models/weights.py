@@ -33,8 +33,8 @@ def save_weights(
     The architecture stands in the file's header too, so that the file alone can be loaded.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    tensors = {name: t.to(dtype).contiguous() for name, t in module.state_dict().items()}
-    save_file(tensors, path, metadata={"encoder": json.dumps(asdict(module.config))})
+    tensors = {name: t.to(dtype) for name, t in module.state_dict().items()}
+    write_tensors(path, tensors, {"encoder": json.dumps(asdict(module.config))})
     text = json.dumps(record, indent=1) + "\n"
     path.with_name("config.json").write_text(text, encoding="utf-8")
 
@@ -60,6 +60,14 @@ def load_encoder(directory: Path) -> Astromer:
         raise WeightsError(f"{directory}/config.json: {error}") from error
     fill(module, read_tensors(directory / ENCODER_FILE))
     return module.eval()
+
+
+def write_tensors(
+    path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str] | None = None
+) -> None:
+    """A safetensors file that every user may read: a worker seldom runs as who trained."""
+    save_file({name: t.contiguous() for name, t in tensors.items()}, path, metadata=metadata)
+    path.chmod(0o644)
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:

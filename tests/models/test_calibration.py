@@ -35,15 +35,18 @@ def test_p_is_the_share_of_inliers_at_least_as_strange():
 
 
 def test_unseen_inliers_are_flagged_at_their_nominal_rate_at_every_length(tmp_path):
-    calibration, *_ = a_set(tmp_path, 40_000)
-    _, n, kind, score, nearest = a_set(tmp_path, 40_000, seed=2)
-    found = p_values(calibration, calibration, kind, n, score, score**2, nearest)
-    # Wider than the bins, so that a share of one per cent can be told from its half.
-    lengths = np.searchsorted([10, 14, 20, 40, 100, 200], n, side="right")
-    for b in np.unique(lengths):
-        assert 0.007 < (found.p[lengths == b] <= 0.01).mean() < 0.015
-    assert np.isnan(found.p_provisional).all()
-    assert (found.n_cal >= 1000).all()
+    # Wider than the bins, and of several calibrations: one alone scatters by 0.3 per cent.
+    shares = []
+    for seed in range(0, 8, 2):
+        calibration, *_ = a_set(tmp_path, 40_000, seed=seed)
+        _, n, kind, score, nearest = a_set(tmp_path, 40_000, seed=seed + 1)
+        found = p_values(calibration, calibration, kind, n, score, score**2, nearest)
+        lengths = np.searchsorted([10, 14, 20, 40, 100, 200], n, side="right")
+        shares.append([(found.p[lengths == b] <= 0.01).mean() for b in range(7)])
+        assert np.isnan(found.p_provisional).all()
+        assert (found.n_cal >= 400).all()
+    mean = np.mean(shares, axis=0)
+    assert ((mean > 0.007) & (mean < 0.015)).all(), mean
 
 
 def test_without_a_calibration_p_is_provisional(tmp_path):

@@ -5,12 +5,22 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from torch import nn
+from torch.nn import functional
 
 from models.detector import Detector
 from models.fusion import NODES, Fusion, channel_weights
 from models.heads import ViewHeads
 from models.inputs import MEASURED, RawViews, views_of
-from models.mcdsvdd import TrainPlan
+from models.mcdsvdd import (
+    CLASSIFIER_DECAY,
+    Body,
+    HeadConfig,
+    TrainingRows,
+    TrainPlan,
+    fit_classifier,
+    take_step,
+)
 from models.neighbours import References
 from models.recipe import Recipe, draw_weights, fit_detector, labelled, training_views
 from models.sanity import FitError, check_detector
@@ -51,6 +61,29 @@ def test_a_row_equals_itself_alone(detector, views):
         np.testing.assert_allclose(alone.score[0], together.score[row], atol=1e-5)
         np.testing.assert_allclose(alone.s1[0], together.s1[row], rtol=1e-4, atol=1e-7)
         assert alone.nearest[0] == together.nearest[row]
+
+
+@pytest.mark.parametrize("average", [False, True])
+def test_what_stays_of_an_epoch_is_the_last_state_or_the_average_of_the_latest(average):
+    torch.set_num_threads(1)
+    rng = np.random.default_rng(0)
+    y = torch.from_numpy(rng.integers(0, 3, 640))
+    x = torch.from_numpy(rng.normal(size=(640, 8)).astype(np.float32)) + y[:, None]
+    plan = TrainPlan(epochs=1, batch=32, average=average)
+    config = HeadConfig(8, (16,), 4)
+    body, output = fit_classifier(TrainingRows(x, y, np.ones(640), x, y), config, plan)
+    torch.manual_seed(0)
+    again = nn.Sequential(Body(config), nn.Linear(4, 3))
+    optimiser = torch.optim.AdamW(again.parameters(), plan.rate, weight_decay=CLASSIFIER_DECAY)
+    drawn = np.random.default_rng(0).choice(640, 640, p=np.full(640, 1 / 640))
+    kept = torch.zeros(3, 4)
+    for step, rows in enumerate(np.split(drawn, 20), 1):
+        loss = functional.cross_entropy(again(x[rows]), y[rows], label_smoothing=0.05)
+        take_step(again, optimiser, loss, plan.clip)
+        share = 9 / (8 + step) if average else 1.0
+        kept += share * (again[1].weight.detach() - kept)
+    torch.testing.assert_close(output.weight.detach(), kept)
+    assert not body.training
 
 
 def test_a_curve_is_scored_by_the_heads_of_its_length(detector, views):

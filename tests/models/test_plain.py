@@ -42,6 +42,8 @@ def test_a_saved_model_scores_the_same_from_the_command_line(model, tmp_path):
     x, _ = three_classes(3, 50)
     x[0, 4] = np.nan
     model.save(tmp_path / "m")
+    # A worker seldom runs as who trained.
+    assert all(path.stat().st_mode & 0o044 == 0o044 for path in (tmp_path / "m").iterdir())
     np.savez(tmp_path / "in.npz", x=x)
     result = CliRunner().invoke(
         score,
