@@ -21,7 +21,7 @@ from worker.votes import Votes
 LONGITUDE = -116.863
 SCREENSHOTS = Path("build/screenshots")
 FLAGS = [
-    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+    "--no-sandbox", "--disable-gpu-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
     "--disable-background-networking", "--disable-component-update", "--disable-sync",
 ]  # fmt: skip
 
