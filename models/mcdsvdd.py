@@ -273,8 +273,8 @@ def _train(
 def _latest(average: Tensor, newest: Tensor, steps: Tensor | int) -> Tensor:
     """An average of the weights over the latest tenth of all steps, or so.
 
-    The rate stays constant, and so the weights never come to rest (polynomial-decay averaging:
-    Shamir and Zhang 2013, equation 3, eta = 8).
+    The rate stays constant, and so the weights never come to rest (polynomial-decay averaging,
+    eta = 8: Shamir and Zhang 2013).
     """
     return average + (newest - average) * (9.0 / (9.0 + steps))
 

@@ -95,13 +95,16 @@ def test_unseen_inliers_are_flagged_at_the_nominal_rate(scorer, night):
     found = scorer.p_values("simulated", kind, n, scores)
     use = n >= 10
     assert 0.005 <= (found.p[use] <= 0.01).mean() <= 0.02
-    bins = bin_of(n)
+    bins, off = bin_of(n), []
     for b in np.unique(bins):
         mine = bins == b
         if mine.sum() >= 200:
             # Of those judged, and of those that calibrate: 400 in a bin, not thousands.
             error = np.sqrt(0.1 * 0.9 * (1 / mine.sum() + 1 / found.n_cal[mine].min()))
-            assert abs((found.p[mine] <= 0.1).mean() - 0.1) < 4 * error
+            off.append(((found.p[mine] <= 0.1).mean() - 0.1) / error)
+    assert len(off) > 1
+    assert np.abs(off).max() < 4
+    assert np.sqrt(np.mean(np.square(off))) < 1.5, "more than chance, all bins together"
 
 
 def test_a_foreign_survey_gets_no_p(scorer, night):
